@@ -1,0 +1,99 @@
+"""Whole reads and writes on file descriptors: the system may do less than it was asked."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from hubzarr.storage.base import Data, joined
+
+__all__ = ["SMALL", "read_at", "read_into", "read_rest", "write_all"]
+
+SMALL = 1 << 16
+"""Most objects are smaller than this: reading them needs no fstat first."""
+
+_IOV_MAX = 1024
+
+
+def read_rest(fd: int, data: bytes) -> bytes:
+    """Return `data`, the start of a file, with the rest of the file after it."""
+    parts = [data]
+    count = len(data)
+    while True:
+        # One more than is left: a short answer then needs no further call at the end.
+        part = os.read(fd, max(SMALL, os.fstat(fd).st_size - count + 1))
+        if not part:
+            return b"".join(parts)
+        parts.append(part)
+        count += len(part)
+
+
+def read_at(fd: int, start: int, stop: int) -> bytes:
+    """Return the bytes ``start:stop`` of a file, fewer at its end."""
+    wanted = stop - start
+    if wanted <= 0:
+        return b""
+    parts = []
+    if not hasattr(os, "pread"):
+        os.lseek(fd, start, os.SEEK_SET)
+    while wanted > 0:
+        part = os.pread(fd, wanted, start) if hasattr(os, "pread") else os.read(fd, wanted)
+        if not part:
+            break
+        parts.append(part)
+        start += len(part)
+        wanted -= len(part)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def read_into(fd: int, out: memoryview) -> int:
+    """Fill `out` from a file; return the count, one more if the file goes on."""
+    count, total = 0, out.nbytes
+    while count < total:
+        if hasattr(os, "readv"):
+            got = os.readv(fd, [out[count:]] if count else [out])
+        else:
+            part = os.read(fd, total - count)
+            got = len(part)
+            out[count : count + got] = part
+        if not got:
+            return count
+        count += got
+    return count + 1 if os.read(fd, 1) else count
+
+
+def write_all(fd: int, data: Data) -> int:
+    """Write one buffer or several in a row; return the number of bytes."""
+    if isinstance(data, (list, tuple)):
+        return _write_list(fd, data)
+    if type(data) is not bytes:
+        data = _flat(data)
+    count, total = os.write(fd, data), len(data)
+    if count < total:
+        rest = memoryview(data)
+        while count < total:
+            count += os.write(fd, rest[count:])
+    return total
+
+
+def _write_list(fd: int, data: Sequence[Any]) -> int:
+    views = [view for view in map(_flat, data) if view.nbytes]
+    total = sum(view.nbytes for view in views)
+    # Copying little is cheaper than a gathering write.
+    if total <= SMALL or not hasattr(os, "writev"):
+        return write_all(fd, joined(views))
+    while views:
+        count = os.writev(fd, views[:_IOV_MAX])
+        while views and count >= views[0].nbytes:
+            count -= views.pop(0).nbytes
+        if count:
+            views[0] = views[0][count:]
+    return total
+
+
+def _flat(data: Any) -> memoryview:
+    view = memoryview(data)
+    if view.ndim == 1 and view.format == "B":
+        return view
+    return view.cast("B") if view.nbytes else memoryview(b"")
