@@ -1,0 +1,74 @@
+# Needs only make, Python >= 3.12 and a package index. Everything else goes into .venv.
+# make PYTHON=/path/to/python3.12 <target> picks the interpreter.
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMPS := $(VENV)/.hubzarr
+SOURCES := setup.cfg pyproject.toml
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+WORKERS ?= auto
+# Extras that make test-frameworks installs first, e.g. FRAMEWORKS=torch,jax
+FRAMEWORKS ?=
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test lint types docs test-frameworks bench clean distclean
+
+help:  ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-16s %s\n", $$1, $$2}' Makefile
+
+demo: $(STAMPS)/test  ## A tour on real images, in less than a minute
+	@$(BIN)/python -m hubzarr.demo
+
+test: $(STAMPS)/test  ## All tests and every example in the docstrings and the docs
+	@echo "==> tests and doctests"
+	@$(BIN)/python -m pytest -q -n $(WORKERS) --ignore=tests/frameworks $(ARGS)
+
+lint: $(STAMPS)/dev  ## Style, formatting, and imports that only go downwards
+	@echo "==> ruff check"
+	@$(BIN)/ruff check --quiet .
+	@echo "==> ruff format --check"
+	@$(BIN)/ruff format --quiet --check .
+	@echo "==> import-linter"
+	@$(BIN)/lint-imports --no-logo > $(STAMPS)/imports.log || { cat $(STAMPS)/imports.log; exit 1; }
+
+types: $(STAMPS)/dev  ## mypy --strict
+	@echo "==> mypy"
+	@$(BIN)/mypy
+
+docs: $(STAMPS)/docs  ## The documentation, in docs/_build/html; warnings are errors
+	@echo "==> sphinx"
+	@$(BIN)/sphinx-build -q -W --keep-going -j auto -b html docs docs/_build/html
+
+test-frameworks: $(STAMPS)/test  ## Tests with PyTorch, TensorFlow and JAX; skipped where not installed
+ifneq ($(FRAMEWORKS),)
+	@echo "==> installing $(FRAMEWORKS)"
+	@$(PIP) -e '.[$(FRAMEWORKS)]'
+endif
+	@echo "==> tests with machine-learning frameworks"
+	@$(BIN)/python -m pytest -q -rs tests/frameworks $(ARGS) || { status=$$?; [ $$status -eq 5 ] \
+		&& echo "no framework is installed: make test-frameworks FRAMEWORKS=torch,jax installs some"; }
+
+bench: $(STAMPS)/test  ## Measure this machine; the numbers of docs/benchmarks.md
+	@$(BIN)/python benchmarks/run.py $(ARGS)
+
+clean:  ## Remove what was built
+	@rm -rf build dist docs/_build demo-output .pytest_cache .mypy_cache .ruff_cache .hypothesis \
+		.import_linter_cache .coverage .coverage.*
+	@find hubzarr tests docs -name __pycache__ -type d -prune -exec rm -rf {} +
+
+distclean: clean  ## Remove .venv too
+	@rm -rf $(VENV) ./*.egg-info
+
+$(BIN)/python:
+	@python=$$(sh .ci/find-python "$(PYTHON)") && echo "==> creating $(VENV) with $$python" \
+		&& "$$python" -m venv $(VENV)
+
+# One stamp for each set of requirements; it is renewed when the requirements change.
+$(STAMPS)/test: EXTRAS = test,demo
+$(STAMPS)/dev: EXTRAS = dev
+$(STAMPS)/docs: EXTRAS = docs
+$(STAMPS)/test $(STAMPS)/dev $(STAMPS)/docs: $(SOURCES) | $(BIN)/python
+	@echo "==> installing hubzarr[$(EXTRAS)]"
+	@$(PIP) -e '.[$(EXTRAS)]'
+	@mkdir -p $(STAMPS) && touch $@

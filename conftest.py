@@ -1,0 +1,22 @@
+"""No test and no docstring example may see or touch the user's own data and settings."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def _own_root(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable in list(os.environ):
+        if variable.startswith("HUBZARR_"):
+            monkeypatch.delenv(variable)
+    monkeypatch.setenv("HUBZARR_ROOT", str(tmp_path / "root"))
+    for kind in ("CONFIG", "DATA", "CACHE", "STATE"):
+        monkeypatch.setenv(f"XDG_{kind}_HOME", str(tmp_path / kind.lower()))
+    if isinstance(request.node, pytest.DoctestItem):
+        monkeypatch.chdir(tmp_path)  # examples may write to relative paths

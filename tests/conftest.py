@@ -1,0 +1,17 @@
+"""Hypothesis profiles: `dev` explores anew on each run, `ci` gives the same answer every time."""
+
+from __future__ import annotations
+
+import os
+
+from hypothesis import HealthCheck, settings
+
+# Deadlines time single examples, which a loaded machine fails for no reason of ours. The fixture
+# that gives each test its own root does so once per test, not per example: no example relies on it.
+_COMMON = {
+    "deadline": None,
+    "suppress_health_check": [HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+}
+settings.register_profile("dev", max_examples=50, **_COMMON)
+settings.register_profile("ci", max_examples=100, derandomize=True, print_blob=True, **_COMMON)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if "CI" in os.environ else "dev"))
