@@ -12,12 +12,13 @@ FRAMEWORKS ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
+.NOTPARALLEL:
 .PHONY: help demo test lint types docs test-frameworks bench clean distclean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-16s %s\n", $$1, $$2}' Makefile
 
-demo: $(STAMPS)/test  ## A tour on real images, in less than a minute
+demo: $(STAMPS)/test  ## A short tour
 	@$(BIN)/python -m hubzarr.demo
 
 test: $(STAMPS)/test  ## All tests and every example in the docstrings and the docs
