@@ -48,7 +48,7 @@ ifneq ($(FRAMEWORKS),)
 endif
 	@echo "==> tests with machine-learning frameworks"
 	@$(BIN)/python -m pytest -q -rs tests/frameworks $(ARGS) || { status=$$?; [ $$status -eq 5 ] \
-		&& echo "no framework is installed: make test-frameworks FRAMEWORKS=torch,jax installs some"; }
+		&& echo "no framework test ran: make test-frameworks FRAMEWORKS=torch,jax installs the frameworks first"; }
 
 bench: $(STAMPS)/test  ## Measure this machine; the numbers of docs/benchmarks.md
 	@$(BIN)/python benchmarks/run.py $(ARGS)
