@@ -1,0 +1,145 @@
+"""Chunks of fixed-size elements: bytes, at most one compressor, at most one checksum.
+
+Nearly every array is stored so. The path from bytes to array has no zarr code in it
+and no copy beyond the one into the output.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Buffer, Callable
+from typing import Any, Final
+
+import google_crc32c
+import numpy as np
+
+from hubzarr.codecs.base import Array, ChunkCodec, as_bytes
+from hubzarr.codecs.compressors import Body, Compressor
+from hubzarr.errors import DamagedError
+
+__all__ = ["PlainCodec"]
+
+# CRC-32C of any bytes followed by their own CRC-32C, little-endian
+_RESIDUE: Final = 0x48674BC7
+
+# Below this, numcodecs needs longer to look at an output array (4 µs) than it takes to
+# copy the result there.
+_COPY_BELOW: Final = 32 * 1024
+
+_crc: Final[Callable[[Buffer], int]] = google_crc32c.value
+
+
+class PlainCodec(ChunkCodec):
+    """Codec chain `[transpose …] bytes [compressor] [crc32c]`.
+
+    Parameters
+    ----------
+    shape, dtype, fill_value
+        See `ChunkCodec`.
+    compressor : Compressor or None
+        Bytes to bytes.
+    checksum : bool
+        Whether a CRC-32C follows the bytes.
+    order : tuple of int or None
+        Axes of the stored order; None: as they are.
+    stored_dtype : numpy.dtype or None
+        `dtype` in the stored byte order; None: native.
+    """
+
+    __slots__ = ("_checksum", "_compressor", "_direct", "_inverse", "_order", "_stored_dtype",
+                 "_stored_shape")  # fmt: skip
+
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        dtype: np.dtype[Any],
+        fill_value: Any,
+        *,
+        compressor: Compressor | None = None,
+        checksum: bool = False,
+        order: tuple[int, ...] | None = None,
+        stored_dtype: np.dtype[Any] | None = None,
+    ) -> None:
+        super().__init__(shape, dtype, fill_value)
+        self.tight = True
+        self._compressor = compressor
+        self._checksum = checksum
+        identity = tuple(range(len(shape)))
+        self._order = None if order in (None, identity) else order
+        self._inverse = identity if order is None else tuple(map(int, np.argsort(order)))
+        self._stored_shape = shape if order is None else tuple(shape[axis] for axis in order)
+        self._stored_dtype = dtype if stored_dtype is None else stored_dtype
+        self._direct = self._order is None and self._stored_dtype == dtype
+
+    @property
+    def compressed(self) -> bool:
+        """Whether the length of encoded chunks depends on their content."""
+        return self._compressor is not None
+
+    def encode(self, array: Array) -> bytes:
+        """Return the bytes to store; see `ChunkCodec.encode`."""
+        if array.shape != self.shape or array.dtype != self.dtype:
+            self._check(array)
+        if not self._direct:
+            array = array if self._order is None else array.transpose(self._order)
+            array = array.astype(self._stored_dtype, order="C", copy=False)
+        if not array.flags.c_contiguous:
+            array = array.copy()
+        plain = as_bytes(array) if self._opaque else array
+        if self._compressor is not None:
+            body = self._compressor.encode(plain)
+            if self._checksum:
+                return body + _crc(body).to_bytes(4, "little")
+            return body
+        if self._checksum:
+            return b"".join((plain, _crc(plain).to_bytes(4, "little")))
+        return bytes(plain.data)
+
+    def decode_into(self, data: Buffer, out: Array) -> None:
+        """Decode into `out`; see `ChunkCodec.decode_into`."""
+        body = self._body(data)
+        compressor = self._compressor
+        if (
+            compressor is not None
+            and self.nbytes >= _COPY_BELOW
+            and self._direct
+            and out.flags.c_contiguous
+        ):
+            compressor.decode_into(body, as_bytes(out))
+        else:
+            out[...] = self._stored(body)
+
+    def decode(self, data: Buffer) -> Array:
+        """Decode into a new array; see `ChunkCodec.decode`."""
+        if self._compressor is None or self.nbytes < _COPY_BELOW:
+            return self._stored(self._body(data)).astype(self.dtype, order="C")
+        out = np.empty(self.shape, self.dtype)
+        self.decode_into(data, out)
+        return out
+
+    def _body(self, data: Buffer) -> Body:
+        """Check and cut off the checksum."""
+        if type(data) is not bytes:
+            data = np.frombuffer(data, np.uint8)
+        if not self._checksum:
+            return data
+        # One pass over the whole buffer; for large `bytes` it releases the GIL.
+        if _crc(data) != _RESIDUE or len(data) < 4:
+            raise DamagedError(
+                f"the crc32c checksum of the chunk ({len(data)} bytes) does not match: the "
+                "stored bytes are not what was written",
+                codec="crc32c",
+            )
+        return memoryview(data)[:-4] if type(data) is bytes else data[:-4]
+
+    def _stored(self, body: Body) -> Array:
+        """Return the chunk as a read-only array with the cell's axes."""
+        if self._compressor is not None:
+            body = self._compressor.decode(body)
+        elif len(body) != self.nbytes:
+            raise DamagedError(
+                f"the chunk has {len(body)} bytes; expected {self.nbytes} for shape {self.shape} "
+                f"and dtype {self.dtype}",
+                codec="bytes",
+            )
+        stored = np.ndarray(self._stored_shape, self._stored_dtype, body)
+        return stored if self._order is None else stored.transpose(self._inverse)
