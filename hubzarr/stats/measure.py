@@ -1,0 +1,277 @@
+"""Statistics of one chunk."""
+
+from __future__ import annotations
+
+from math import inf, isfinite, nan, sqrt
+from typing import Any
+
+import numpy as np
+
+from hubzarr.errors import InvalidError
+from hubzarr.stats.kernels import byte_sums, extremes, round_shift, shifted_sums
+from hubzarr.stats.rows import Rows, combine, constant, row_dtype, wrap
+
+__all__ = ["measure"]
+
+type Array = np.ndarray[Any, Any]
+type Row = tuple[int, int, Any, float, float, Any, Any, int]
+
+_SMALL = 4096  # up to here plain NumPy calls are cheaper than blocks
+_HUGE = 1 << 28  # up to here exact integer sums of blocks stay below 2**63
+_SAMPLES = 256
+
+
+def measure(chunk: Array, channels: int = 1) -> Rows:
+    """Measure one chunk.
+
+    Parameters
+    ----------
+    chunk : numpy.ndarray
+        Of any shape and layout, possibly empty.
+    channels : int, default 1
+        As given by `hubzarr.stats.channels`; if not 1, the length of the last axis.
+
+    Returns
+    -------
+    Rows
+        Shape ``(channels,)``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hubzarr.stats import measure
+    >>> row = measure(np.array([1.0, np.nan, 3.0]))[0]
+    >>> int(row["n"]), int(row["nan"]), float(row["mean"]), float(row["m2"])
+    (2, 1, 2.0, 2.0)
+    """
+    dtype = row_dtype(chunk.dtype)
+    if channels != 1 and (chunk.ndim == 0 or chunk.shape[-1] != channels):
+        raise InvalidError(
+            f"chunk of shape {chunk.shape} has no {channels} channels; expected them as last axis"
+        )
+    size = chunk.size
+    if size == 0:
+        return np.zeros(channels, dtype)
+    if size > 1 and not any(chunk.strides):  # one value, broadcast
+        return constant(chunk.dtype, chunk.flat[0], size, channels)
+    if not chunk.dtype.isnative:
+        chunk = chunk.astype(chunk.dtype.newbyteorder("="))
+    flat = chunk.ravel("K" if channels == 1 else "C")
+    if size > _HUGE:
+        return _split(flat, channels)
+    rows = np.empty(channels, dtype)
+    if channels == 1:
+        rows[0] = _small(flat) if size <= _SMALL else _large(flat, 1)[0]
+    elif size <= _SMALL // 2:
+        for channel in range(channels):
+            rows[channel] = _small(np.ascontiguousarray(flat[channel::channels]))
+    else:
+        for channel, row in enumerate(_large(flat, channels)):
+            rows[channel] = row
+    return rows
+
+
+def _split(flat: Array, channels: int) -> Rows:
+    step = _HUGE - _HUGE % channels
+    pieces = [flat[start : start + step] for start in range(0, flat.size, step)]
+    return combine(np.stack([measure(p.reshape(-1, channels), channels) for p in pieces]))
+
+
+def _large(flat: Array, channels: int) -> list[Row]:
+    kind = flat.dtype.kind
+    if kind == "b":
+        n = flat.size // channels
+        columns = flat.reshape(-1, channels)
+        return [_bool_row(n, int(np.count_nonzero(columns[:, c]))) for c in range(channels)]
+    if kind == "f":
+        return _float_rows(flat, channels)
+    return _integer_rows(flat, channels)
+
+
+def _bool_row(n: int, ones: int) -> Row:
+    return n, 0, ones, ones / n, ones * (n - ones) / n, int(ones == n), int(ones > 0), 0
+
+
+# Integers: sums are exact, in Python's integers where 53 bits are not enough.
+
+
+def _integer_rows(flat: Array, channels: int) -> list[Row]:
+    lows, highs = extremes(flat, channels)
+    low, high = lows.tolist(), highs.tolist()
+    if low == high:
+        return [row.item() for row in _constants(flat, channels, low)]
+    n, kind, bits = flat.size // channels, flat.dtype.kind, 8 * flat.dtype.itemsize
+    if bits == 8:
+        sums, squares = byte_sums(flat, channels)
+        shifts = [0] * channels
+    elif bits == 16:
+        shifts = [0] * channels
+        sums, squares = shifted_sums(flat, channels, shifts)
+    elif bits == 32:
+        shifts = [round(centre) for centre, _ in _sample(flat, channels)]
+        sums, squares = shifted_sums(flat, channels, shifts)
+    else:
+        return _wide_rows(flat, channels, low, high)
+    rows: list[Row] = []
+    for c in range(channels):
+        s, q, shift = int(sums[c]), int(squares[c]), shifts[c]
+        total = s + n * shift
+        # One integer division: correctly rounded, however close s * s / n is to q.
+        m2 = (n * q - s * s) / n
+        rows.append((n, 0, wrap(total, kind), total / n, m2, low[c], high[c], 0))
+    return rows
+
+
+def _constants(flat: Array, channels: int, values: list[Any]) -> list[Any]:
+    n = flat.size // channels
+    return [constant(flat.dtype, value, n)[0] for value in values]
+
+
+def _wide_rows(flat: Array, channels: int, low: list[int], high: list[int]) -> list[Row]:
+    """64-bit integers: the differences from a pivot are exact as far as float64 goes."""
+    n = flat.size // channels
+    shifts: Any = [round(centre) for centre, _ in _sample(flat, channels)]
+    shifts = [min(max(s, a), b) for s, a, b in zip(shifts, low, high, strict=True)]
+    if any(b - a >= 1 << 63 for a, b in zip(low, high, strict=True)):
+        shifts = [float(s) for s in shifts]
+    wrapped = np.add.reduce(flat.reshape(-1, channels), axis=0).tolist()
+    sums, squares = shifted_sums(flat, channels, shifts)
+    rows: list[Row] = []
+    for c in range(channels):
+        s, q = float(sums[c]), float(squares[c])
+        if max(-low[c], high[c]) * n < 1 << 63:
+            mean = wrapped[c] / n
+        else:
+            mean = (int(shifts[c]) * n + int(s)) / n
+        m2 = 0.0 if low[c] == high[c] else max(q - s * (s / n), 0.0)
+        rows.append((n, 0, wrapped[c], mean, m2, low[c], high[c], 0))
+    return rows
+
+
+# Floats
+
+
+def _sample(flat: Array, channels: int) -> list[tuple[float, float]]:
+    """Estimate mean and standard deviation of each channel from a few elements."""
+    n = flat.size // channels
+    step = max(1, n // _SAMPLES) | 1
+    columns = flat.reshape(n, channels)[::step].astype("f8")
+    found = []
+    for column in columns.T:
+        values = column[np.isfinite(column)]
+        if values.size == 0:
+            found.append((0.0, 0.0))
+            continue
+        centre = float(values.mean())
+        found.append((centre, sqrt(float(np.square(values - centre).mean()))))
+    return found
+
+
+def _float_rows(flat: Array, channels: int) -> list[Row]:
+    with np.errstate(all="ignore"):
+        if flat.dtype.itemsize == 2:
+            flat = flat.astype("f4")
+        lows, highs = extremes(flat, channels)
+        n = flat.size // channels
+        holes = [0] * channels
+        if np.isnan(lows).any():
+            columns = flat.reshape(n, channels)
+            holes = [int(np.count_nonzero(np.isnan(columns[:, c]))) for c in range(channels)]
+            lows, highs = np.fmin.reduce(columns, axis=0), np.fmax.reduce(columns, axis=0)
+        low, high = lows.tolist(), highs.tolist()
+        if all(a == b or a != a for a, b in zip(low, high, strict=True)):
+            sums = squares = np.zeros(channels)
+            shifts = [0.0] * channels
+        else:
+            shifts = [round_shift(*pair) for pair in _sample(flat, channels)]
+            sums, squares = shifted_sums(flat, channels, shifts, holes=any(holes))
+            shifts, sums, squares = _recentre(flat, channels, (shifts, sums, squares), holes)
+        return [
+            _float_row(n - holes[c], holes[c], (shifts[c], float(sums[c]), float(squares[c])),
+                       low[c], high[c])
+            for c in range(channels)
+        ]  # fmt: skip
+
+
+def _recentre(flat: Array, channels: int, found: Any, holes: list[int]) -> Any:
+    """Once more about the true means, where the sample was so bad that digits cancelled."""
+    shifts, sums, squares = found
+    counts = [max(flat.size // channels - h, 1) for h in holes]
+    means = [float(s) / k for s, k in zip(sums, counts, strict=True)]
+    if all(k * m * m <= 0.99 * float(q) or not isfinite(m) or not isfinite(q)
+           for k, m, q in zip(counts, means, squares, strict=True)):  # fmt: skip
+        return found
+    better = []
+    for shift, mean, k, q in zip(shifts, means, counts, squares, strict=True):
+        moved = shift + mean
+        spread = sqrt(max(float(q) / k - mean * mean, 0.0)) if isfinite(mean) else nan
+        better.append(round_shift(moved, spread) if isfinite(moved) else shift)
+    if better == shifts:
+        return found
+    return better, *shifted_sums(flat, channels, better, holes=any(holes))
+
+
+def _float_row(
+    n: int, holes: int, moments: tuple[float, float, float], low: float, high: float
+) -> Row:
+    if n == 0:
+        return 0, holes, 0.0, 0.0, 0.0, 0.0, 0.0, 0
+    if not (isfinite(low) and isfinite(high)):
+        total = nan if low == -inf and high == inf else low if low == -inf else high
+        return n, holes, total, total, nan, low, high, 0
+    if low == high:
+        return n, holes, n * low, low, 0.0, low, high, 0
+    shift, s, q = moments
+    total = s + n * shift
+    return n, holes, total, total / n, max(q - s * (s / n), 0.0), low, high, 0
+
+
+# Small chunks: few calls, two passes.
+
+
+def _small(x: Array) -> Row:
+    n, kind = x.size, x.dtype.kind
+    if kind == "b":
+        return _bool_row(n, int(np.count_nonzero(x)))
+    if kind == "f":
+        return _small_float(x)
+    low, high = int(np.minimum.reduce(x)), int(np.maximum.reduce(x))
+    if x.dtype.itemsize == 8:
+        if high - low >= 1 << 63:
+            return _wide_rows(x, 1, [low], [high])[0]
+        d = (x - x.dtype.type(low)).view("i8").astype("f8")
+        total = low * n + sum((x - x.dtype.type(low)).tolist())
+    else:
+        d = x.astype("f8")
+        total = int(np.add.reduce(d))
+    mean = total / n
+    d -= mean if x.dtype.itemsize < 8 else mean - low
+    m2 = 0.0 if low == high else float(np.dot(d, d))
+    return n, 0, wrap(total, kind), mean, m2, low, high, 0
+
+
+def _small_float(x: Array) -> Row:
+    n = x.size
+    d = x.astype("f8")
+    total = float(np.add.reduce(d))
+    if not isfinite(total):
+        return _small_special(d)
+    low, high = float(np.minimum.reduce(d)), float(np.maximum.reduce(d))
+    if low == high:
+        return n, 0, total, low, 0.0, low, high, 0
+    mean = total / n
+    d -= mean
+    return n, 0, total, mean, float(np.dot(d, d)), low, high, 0
+
+
+def _small_special(d: Array) -> Row:
+    """NaN, infinity, or a sum past the largest float."""
+    valid = d[~np.isnan(d)]
+    n = valid.size
+    if n == 0:
+        return _float_row(0, d.size, (0.0, 0.0, 0.0), 0.0, 0.0)
+    with np.errstate(all="ignore"):
+        low, high = float(np.minimum.reduce(valid)), float(np.maximum.reduce(valid))
+        mean = float(np.add.reduce(valid)) / n
+        valid -= mean
+        return _float_row(n, d.size - n, (mean, 0.0, float(np.dot(valid, valid))), low, high)
