@@ -1,0 +1,1 @@
+"""Manifests, versions and the log: what a repository was at every commit."""

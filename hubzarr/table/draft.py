@@ -1,0 +1,132 @@
+"""Changes on top of a tree, before they become pages."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from hubzarr.table.tree import (
+    Block,
+    Cell,
+    Tree,
+    block_indices,
+    encode_block,
+    levels_for,
+    overlap,
+)
+
+__all__ = ["TreeDraft"]
+
+
+class TreeDraft:
+    """A tree plus changed leaves, each a writable copy of a block of rows.
+
+    Parameters
+    ----------
+    tree : Tree
+        What the changes are on top of; never modified.
+    """
+
+    def __init__(self, tree: Tree) -> None:
+        self.tree = tree
+        self.dirty: dict[Cell, Block] = {}
+
+    def leaf(self, index: Cell) -> Block:
+        """The rows of a block for reading."""
+        rows = self.dirty.get(index)
+        return self.tree.leaf(index) if rows is None else rows
+
+    def own_leaf(self, index: Cell) -> Block:
+        """The rows of a block for writing."""
+        rows = self.dirty.get(index)
+        if rows is None:
+            rows = self.dirty[index] = self.tree.leaf(index).copy()
+        return rows
+
+    def get(self, cell: Cell) -> Any:
+        """The row of one cell."""
+        if not self.dirty:
+            return self.tree.get(cell)
+        block = self.tree.block
+        index = tuple([c // b for c, b in zip(cell, block, strict=True)])
+        return self.leaf(index)[tuple([c % b for c, b in zip(cell, block, strict=True)])]
+
+    def set(self, cell: Cell, row: Any) -> None:
+        """Set the row of one cell."""
+        block = self.tree.block
+        index = tuple([c // b for c, b in zip(cell, block, strict=True)])
+        self.own_leaf(index)[tuple([c % b for c, b in zip(cell, block, strict=True)])] = row
+
+    def read_box(self, start: Cell, stop: Cell) -> Block:
+        """The rows of all cells in a box."""
+        shape = tuple(max(0, b - a) for a, b in zip(start, stop, strict=True))
+        out = self.tree.kind.empty(0, shape)
+        for index in block_indices(start, stop, self.tree.block):
+            inside, outside = overlap(index, self.tree.block, start, stop)
+            out[outside] = self.leaf(index)[inside]
+        return out
+
+    def set_box(self, start: Cell, stop: Cell, rows: Any) -> None:
+        """Set all rows of a box: to one row, or to an array of the box's shape."""
+        per_cell = np.ndim(rows) == len(start) + (self.tree.kind.channels > 0)
+        for index in block_indices(start, stop, self.tree.block):
+            inside, outside = overlap(index, self.tree.block, start, stop)
+            self.own_leaf(index)[inside] = rows[outside] if per_cell else rows
+
+    def resize(self, grid: Cell) -> None:
+        """Change the grid; rows that fall outside are emptied, so that they stay empty."""
+        old = self.tree.grid
+        levels = levels_for(grid, self.tree.block)
+        if levels is None or any(g < o for g, o in zip(grid, old, strict=True)):
+            self._empty_outside(old, grid)
+        self.tree = self.tree.lifted(max(levels or 1, self.tree.levels), grid)
+
+    def _empty_outside(self, old: Cell, grid: Cell) -> None:
+        for axis, (before, after) in enumerate(zip(old, grid, strict=True)):
+            if after < before:
+                start = tuple(after if d == axis else 0 for d in range(len(old)))
+                self.set_box(start, old, np.zeros((), self.tree.kind.leaf.base))
+
+    def freeze(self) -> tuple[Tree, dict[bytes, bytes]]:
+        """The tree with the changes in it, and the pages that it adds.
+
+        Returns
+        -------
+        tree : Tree
+            Knows its new pages (`Tree.held`) though no store holds them yet.
+        pages : dict
+            Address to bytes.
+        """
+        tree = self.tree
+        held = dict(tree.held)
+        if not self.dirty:
+            return tree, {address: data for address, (_, data) in held.items()}
+        blocks: dict[Cell, Block] = self.dirty
+        for level in range(tree.levels - 1):
+            parents: dict[Cell, Block] = {}
+            for index, block in blocks.items():
+                up = tuple([i // n for i, n in zip(index, tree.block, strict=True)])
+                parent = parents.get(up)
+                if parent is None:
+                    parent = parents[up] = tree.block_at(level + 1, up).copy()
+                extent, whole = _extent(tree, level, index)
+                ref, page = encode_block(tree.kind, level, block, extent, whole)
+                if page is not None:
+                    held[page[0]] = (block, page[1])
+                parent[tuple([i % n for i, n in zip(index, tree.block, strict=True)])] = ref
+            blocks = parents
+        root = blocks[(0,) * len(tree.block)].copy()
+        frozen = replace(tree, root=root, held=held, _leaves={})
+        return frozen, {address: data for address, (_, data) in held.items()}
+
+
+def _extent(tree: Tree, level: int, index: Cell) -> tuple[Cell, bool]:
+    """Rows of a block that lie inside the grid, and whether all of its cells do."""
+    extent, whole = [], True
+    for i, n, s, grid in zip(index, tree.block, tree.span(level), tree.grid, strict=True):
+        room = grid - i * n * s
+        extent.append(max(0, min(n, -(-room // s))))
+        whole = whole and room >= n * s
+    return tuple(extent), whole

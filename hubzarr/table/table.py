@@ -1,0 +1,298 @@
+"""The chunk table of one array: which write stored each cell, and its statistics."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import numpy as np
+
+from hubzarr.errors import DamagedError
+from hubzarr.stats import combine
+from hubzarr.table.draft import TreeDraft
+from hubzarr.table.pages import PageReader, decode_rows, encode_rows, page_hash
+from hubzarr.table.tree import (
+    Block,
+    Cell,
+    Kind,
+    Tree,
+    block_indices,
+    block_shape,
+    differing_leaves,
+    levels_for,
+    overlap,
+)
+
+__all__ = ["Table", "TableDraft", "changed_cells"]
+
+#: A root of at most this many bytes lives in the manifest, a larger one in a page.
+INLINE: Final = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One immutable state of a chunk table.
+
+    Parameters
+    ----------
+    ids : Tree
+        Write id of each cell; 0 = never written.
+    stats : Tree or None
+        Statistics of each cell; None for dtypes that have none.
+    """
+
+    ids: Tree
+    stats: Tree | None
+
+    @classmethod
+    def new(
+        cls, reader: PageReader, grid: Cell, stats: np.dtype[Any] | None, channels: int
+    ) -> Table:
+        """An empty table for `grid`."""
+        block = block_shape(grid)
+        kind = None if stats is None else Kind.statistics(stats, channels)
+        return cls(
+            Tree.new(reader, Kind.ids(), grid, block),
+            None if kind is None else Tree.new(reader, kind, grid, block),
+        )
+
+    @property
+    def grid(self) -> Cell:
+        """Extent of the chunk grid in cells."""
+        return self.ids.grid
+
+    @property
+    def block(self) -> Cell:
+        """Shape of a block of cells."""
+        return self.ids.block
+
+    def roll(self) -> Block | None:
+        """Combined statistics of everything stored: one row per channel."""
+        if self.stats is None:
+            return None
+        root = self.stats.root_block()
+        rows = root["roll"] if self.stats.levels > 1 else root
+        return combine(rows.reshape(-1, self.stats.kind.channels), axis=0)
+
+    # -- manifest ------------------------------------------------------------
+
+    def dump(self) -> tuple[dict[str, Any], dict[bytes, bytes]]:
+        """The table as JSON for a manifest, and pages for roots too large for one.
+
+        Statistics of the whole array stand beside their tree, so that they need no page.
+        """
+        pages: dict[bytes, bytes] = {}
+        document: dict[str, Any] = {
+            "grid": list(self.grid),
+            "block": list(self.block),
+            "levels": self.ids.levels,
+            "cells": _dump_root(self.ids, pages),
+        }
+        roll = self.roll()
+        if self.stats is not None and roll is not None:
+            document["statistics"] = _dump_root(self.stats, pages)
+            document["total"] = base64.b64encode(roll.tobytes()).decode()
+        return document, pages
+
+    @classmethod
+    def parse(
+        cls,
+        reader: PageReader,
+        document: dict[str, Any],
+        stats: np.dtype[Any] | None,
+        channels: int,
+    ) -> Table:
+        """The inverse of `dump`."""
+        try:
+            grid, block = tuple(document["grid"]), tuple(document["block"])
+            levels = document["levels"]
+            ids = Tree(reader, Kind.ids(), grid, block, levels, _parse_root(document["cells"]))
+            tree = None
+            if stats is not None and "statistics" in document:
+                kind = Kind.statistics(stats, channels)
+                root = _parse_root(document["statistics"])
+                tree = Tree(reader, kind, grid, block, levels, root)
+        except (KeyError, TypeError, ValueError) as error:
+            raise DamagedError(f"a chunk table in a manifest can't be read: {error!r}") from error
+        return cls(_padded(ids), None if tree is None else _padded(tree))
+
+    def stored(self) -> Table:
+        """The table once its pages are on the store."""
+        stats = None if self.stats is None else _settled(self.stats)
+        return Table(_settled(self.ids), stats)
+
+
+def _settled(tree: Tree) -> Tree:
+    for address, (block, _) in tree.held.items():
+        tree.reader.remember(address, block)
+    return replace(tree, held={}) if tree.held else tree
+
+
+def _padded(tree: Tree) -> Tree:
+    if isinstance(tree.root, bytes):
+        return tree
+    return replace(tree, root=tree._pad(tree.root))
+
+
+def _dump_root(tree: Tree, pages: dict[bytes, bytes]) -> str:
+    if isinstance(tree.root, bytes):
+        return "page:" + tree.root.hex()
+    span = tree.span(tree.levels - 1)
+    extent = tuple(
+        slice(min(n, -(-g // s))) for n, g, s in zip(tree.block, tree.grid, span, strict=True)
+    )
+    data = encode_rows(tree.root[extent])
+    if len(data) <= INLINE:
+        return "data:" + base64.b64encode(data).decode()
+    address = page_hash(data)
+    pages[address] = data
+    tree.reader.remember(address, tree.root)
+    return "page:" + address.hex()
+
+
+def _parse_root(text: str) -> Block | bytes:
+    how, _, rest = text.partition(":")
+    if how == "page":
+        return bytes.fromhex(rest)
+    return decode_rows(base64.b64decode(rest))
+
+
+class TableDraft:
+    """A chunk table with changes on top of it.
+
+    Parameters
+    ----------
+    base : Table
+        Never modified.
+    """
+
+    def __init__(self, base: Table) -> None:
+        self.base = base
+        self.ids = TreeDraft(base.ids)
+        self.stats = None if base.stats is None else TreeDraft(base.stats)
+        self._snapshot: tuple[Table, dict[bytes, bytes]] | None = None
+
+    @property
+    def grid(self) -> Cell:
+        """Extent of the chunk grid in cells."""
+        return self.ids.tree.grid
+
+    @property
+    def changed(self) -> bool:
+        """Whether anything differs from `base`, in principle."""
+        return bool(self.ids.dirty) or self.ids.tree is not self.base.ids
+
+    def id_of(self, cell: Cell) -> int:
+        """Write id of one cell, 0 when never written."""
+        return int(self.ids.get(cell))
+
+    def assign(self, cell: Cell, write_id: int, row: Block | None) -> None:
+        """Record that `write_id` stored a cell; `row` None means statistics unknown."""
+        self._snapshot = None
+        self.ids.set(cell, write_id)
+        if self.stats is not None:
+            self.stats.set(cell, self._unknown(write_id) if row is None else row)
+
+    def assign_box(self, start: Cell, stop: Cell, write_id: int, rows: Block | None) -> None:
+        """Record that `write_id` stored every cell of a box.
+
+        `rows` has the box's shape and a trailing axis of channels; None means unknown.
+        """
+        self._snapshot = None
+        self.ids.set_box(start, stop, np.uint64(write_id))
+        if self.stats is not None:
+            self.stats.set_box(start, stop, self._unknown(write_id) if rows is None else rows)
+
+    def _unknown(self, write_id: int) -> Block:
+        if self.stats is None:
+            raise DamagedError("this table keeps no statistics")
+        row = np.zeros((), self.stats.tree.kind.leaf.base)
+        row["unknown"] = 1 if write_id else 0
+        return row
+
+    def resize(self, grid: Cell) -> None:
+        """Change the grid; cells outside are forgotten."""
+        if grid == self.grid:
+            return
+        self._snapshot = None
+        if _outgrown(grid, self.ids.tree.block):
+            self._rebuild(grid)
+            return
+        self.ids.resize(grid)
+        if self.stats is not None:
+            self.stats.resize(grid)
+
+    def _rebuild(self, grid: Cell) -> None:
+        """Start over with blocks that suit the new grid (an axis outgrew the old ones)."""
+        keep = tuple(min(a, b) for a, b in zip(self.grid, grid, strict=True))
+        zero = (0,) * len(grid)
+        block = block_shape(grid)
+        for name in ("ids", "stats"):
+            draft: TreeDraft | None = getattr(self, name)
+            if draft is not None:
+                fresh = TreeDraft(Tree.new(draft.tree.reader, draft.tree.kind, grid, block))
+                for index in block_indices(zero, keep, draft.tree.block):
+                    inside, outside = overlap(index, draft.tree.block, zero, keep)
+                    rows = draft.leaf(index)[inside]
+                    if rows.tobytes().count(0) != rows.nbytes:
+                        first = tuple(s.start for s in outside)
+                        fresh.set_box(first, tuple(s.stop for s in outside), rows)
+                setattr(self, name, fresh)
+
+    def freeze(self) -> tuple[Table, dict[bytes, bytes]]:
+        """The table with the changes in it, and the pages that it adds."""
+        if self._snapshot is None:
+            ids, pages = self.ids.freeze()
+            stats = None
+            if self.stats is not None:
+                stats, more = self.stats.freeze()
+                pages = {**pages, **more}
+            self._snapshot = Table(ids, stats), pages
+        return self._snapshot
+
+    def changes(self) -> Iterator[tuple[Cell, int, int]]:
+        """Cells that differ from the base: (cell, id there, id here)."""
+        return changed_cells(self.base, self.freeze()[0])
+
+
+def _outgrown(grid: Cell, block: Cell) -> bool:
+    """Whether fresh blocks would cover `grid` with fewer levels."""
+    levels = levels_for(grid, block)
+    return levels is None or levels > (levels_for(grid, block_shape(grid)) or levels) + 1
+
+
+def changed_cells(a: Table, b: Table) -> Iterator[tuple[Cell, int, int]]:
+    """Cells whose write ids differ between two tables: (cell, id in a, id in b).
+
+    Cells that only one grid has count as 0 in the other.
+    """
+    for first, ids_a, ids_b in changed_blocks(a, b):
+        for within in zip(*(x.tolist() for x in np.nonzero(ids_a != ids_b)), strict=True):
+            cell = tuple(f + w for f, w in zip(first, within, strict=True))
+            yield cell, int(ids_a[within]), int(ids_b[within])
+
+
+def changed_blocks(a: Table, b: Table) -> Iterator[tuple[Cell, Block, Block]]:
+    """Blocks of cells in which two tables differ: (first cell, ids in a, ids in b)."""
+    if a.block == b.block:
+        for index, ids_a, ids_b in differing_leaves(a.ids, b.ids):
+            yield tuple(i * n for i, n in zip(index, a.block, strict=True)), ids_a, ids_b
+        return
+    grid = tuple(max(x, y) for x, y in zip(a.grid, b.grid, strict=True))
+    for index in block_indices((0,) * len(grid), grid, b.block):
+        first = tuple(i * n for i, n in zip(index, b.block, strict=True))
+        ids_a = _ids_within(a.ids, first, b.block)
+        ids_b = _ids_within(b.ids, first, b.block)
+        if not np.array_equal(ids_a, ids_b):
+            yield first, ids_a, ids_b
+
+
+def _ids_within(tree: Tree, first: Cell, shape: Cell) -> Block:
+    """Write ids of a box of cells that may hang over the tree's grid."""
+    stop = tuple(max(f, min(f + n, g)) for f, n, g in zip(first, shape, tree.grid, strict=True))
+    out = np.zeros(shape, "<u8")
+    inside = tuple(slice(b - a) for a, b in zip(first, stop, strict=True))
+    out[inside] = tree.read_box(first, stop)
+    return out

@@ -1,0 +1,406 @@
+"""A persistent tree over an N-d grid: what a chunk table and its statistics are stored in.
+
+The grid's cells are cut into *blocks* of one fixed shape (at most 256 cells). A leaf page
+holds the rows of one block of cells; a page one level up holds the references of one block
+of leaves, and so on, until one block covers the grid: the root, which lives in the
+manifest. Changing k cells therefore rewrites at most ``k * levels`` small pages, and
+everything else is shared with the version before.
+
+A reference is two 64-bit words. ``(0, 0)`` is a block never written. ``(0, x)`` is a block
+inside the grid whose every row is ``x`` (one write stored all of it; only in trees of write
+ids). Anything else is the address of a page. In a tree of statistics each reference also
+carries the combined statistics of all the cells below it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+import numpy as np
+
+from hubzarr.errors import DamagedError
+from hubzarr.stats import combine
+from hubzarr.table.pages import PageReader, encode_rows, page_hash
+
+__all__ = [
+    "Block",
+    "Cell",
+    "Kind",
+    "Root",
+    "Tree",
+    "block_indices",
+    "block_shape",
+    "differing_leaves",
+    "encode_block",
+    "levels_for",
+    "overlap",
+]
+
+type Cell = tuple[int, ...]
+type Block = np.ndarray[Any, Any]
+#: A root: its decoded block, or the address of the page that holds it.
+type Root = Block | bytes
+
+BLOCK_CELLS: Final = 256
+#: Decoded leaves kept per tree for repeated look-ups.
+LEAVES_KEPT: Final = 4096
+
+
+def block_shape(grid: Cell) -> Cell:
+    """Shape of a block for a new table: a power of two per axis, 256 cells in all.
+
+    Axes get cells in proportion to their extent; what is left over goes to axis 0, the one
+    that appends lengthen.
+
+    Examples
+    --------
+    >>> block_shape((1_000_000, 1, 1, 1)), block_shape((64, 64)), block_shape((0, 1))
+    ((256, 1, 1, 1), (16, 16), (256, 1))
+    """
+    block = [1] * len(grid)
+    while block and math.prod(block) < BLOCK_CELLS:
+        room = [extent / size for extent, size in zip(grid, block, strict=True)]
+        axis = max(range(len(grid)), key=lambda d: (room[d] if room[d] > 1 else 0.0, -d))
+        block[axis] *= 2
+    return tuple(block)
+
+
+def levels_for(grid: Cell, block: Cell) -> int | None:
+    """How many levels of `block` cover `grid`; None when an axis of extent 1 never will."""
+    levels = 1
+    for extent, size in zip(grid, block, strict=True):
+        if size == 1:
+            if extent > 1:
+                return None
+            continue
+        need, covered = 1, size
+        while covered < extent:
+            covered *= size
+            need += 1
+        levels = max(levels, need)
+    return levels
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What the rows of a tree are: write ids, or statistics of one row per channel."""
+
+    leaf: np.dtype[Any]
+    inner: np.dtype[Any]
+    channels: int  # 0 for write ids
+
+    @classmethod
+    def ids(cls) -> Kind:
+        return cls(np.dtype("<u8"), np.dtype([("hi", "<u8"), ("lo", "<u8")]), 0)
+
+    @classmethod
+    def statistics(cls, rows: np.dtype[Any], channels: int) -> Kind:
+        leaf = np.dtype((rows, (channels,)))
+        inner = np.dtype([("hi", "<u8"), ("lo", "<u8"), ("roll", rows, (channels,))])
+        return cls(leaf, inner, channels)
+
+    def empty(self, level: int, shape: Cell) -> Block:
+        if level:
+            return np.zeros(shape, self.inner)
+        return np.zeros(shape, self.leaf)  # sub-array dtypes become a trailing axis
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """One immutable state of a tree.
+
+    Parameters
+    ----------
+    reader : PageReader
+        Where pages come from.
+    kind : Kind
+        What the rows are.
+    grid, block : tuple of int
+        Extent of the grid in cells; shape of a block.
+    levels : int
+        Levels of pages, 1 or more; the root is at level ``levels - 1``.
+    root : ndarray or bytes
+        The root block, or its page's address.
+    """
+
+    reader: PageReader
+    kind: Kind
+    grid: Cell
+    block: Cell
+    levels: int
+    root: Root
+    #: Pages of this tree that no store may hold yet: decoded, and as bytes.
+    held: dict[bytes, tuple[Block, bytes]] = field(default_factory=dict, compare=False, repr=False)
+    _leaves: dict[Cell, Block] = field(default_factory=dict, compare=False, repr=False)
+
+    @classmethod
+    def new(cls, reader: PageReader, kind: Kind, grid: Cell, block: Cell) -> Tree:
+        levels = levels_for(grid, block) or 1
+        return cls(reader, kind, grid, block, levels, kind.empty(levels - 1, block))
+
+    # -- blocks --------------------------------------------------------------
+
+    def span(self, level: int) -> Cell:
+        """Cells covered per axis by one row of a block at `level`."""
+        return tuple(size**level for size in self.block)
+
+    def root_block(self) -> Block:
+        root = self.root
+        return self._page(root) if isinstance(root, bytes) else root
+
+    def _page(self, address: bytes) -> Block:
+        held = self.held.get(address)
+        return self._pad(self.reader.rows(address)) if held is None else held[0]
+
+    def child(self, level: int, ref: Any) -> Block:
+        """The block at `level` that `ref` (a row of the level above) points to."""
+        hi, lo = int(ref["hi"]), int(ref["lo"])
+        if hi:
+            return self._page(hi.to_bytes(8, "big") + lo.to_bytes(8, "big"))
+        block = self.kind.empty(level, self.block)
+        if lo:
+            if level:
+                block["lo"] = lo
+            else:
+                block[...] = lo
+        return block
+
+    def _pad(self, rows: Block) -> Block:
+        nd = len(self.block)
+        if rows.shape[:nd] == self.block:
+            return rows
+        if rows.ndim < nd or any(a > b for a, b in zip(rows.shape[:nd], self.block, strict=True)):
+            raise DamagedError(
+                f"a page of a chunk table has shape {rows.shape}, more than its block {self.block}"
+            )
+        full = np.zeros(self.block + rows.shape[nd:], rows.dtype)
+        full[tuple(slice(n) for n in rows.shape[:nd])] = rows
+        return full
+
+    def block_at(self, level: int, index: Cell) -> Block:
+        """The block at `level` with block coordinates `index`."""
+        block = self.root_block()
+        for at in range(self.levels - 1, level, -1):
+            step = at - level - 1
+            row = tuple((i // size**step) % size for i, size in zip(index, self.block, strict=True))
+            ref = block[row]
+            if not (ref["hi"] or ref["lo"]):
+                return self.kind.empty(level, self.block)
+            block = self.child(at - 1, ref)
+        return block
+
+    def leaf(self, index: Cell) -> Block:
+        """The rows of the block of cells at `index`, read-only; kept for the next look-up."""
+        rows = self._leaves.get(index)
+        if rows is None:
+            rows = self.block_at(0, index)
+            if len(self._leaves) >= LEAVES_KEPT:
+                self._leaves.clear()
+            self._leaves[index] = rows
+        return rows
+
+    # -- reading -------------------------------------------------------------
+
+    def get(self, cell: Cell) -> Any:
+        """The row of one cell."""
+        block = self.block
+        if len(cell) == 1:
+            return self.leaf((cell[0] // block[0],))[cell[0] % block[0]]
+        index = tuple([c // b for c, b in zip(cell, block, strict=True)])
+        return self.leaf(index)[tuple([c % b for c, b in zip(cell, block, strict=True)])]
+
+    def read_box(self, start: Cell, stop: Cell) -> Block:
+        """The rows of all cells in a box, as an array of the box's shape."""
+        shape = tuple(max(0, b - a) for a, b in zip(start, stop, strict=True))
+        out = self.kind.empty(0, shape)
+        for index in block_indices(start, stop, self.block):
+            inside, outside = overlap(index, self.block, start, stop)
+            out[outside] = self.leaf(index)[inside]
+        return out
+
+    def roll_box(self, start: Cell, stop: Cell) -> Block:
+        """Combined statistics of all cells in a box: one row per channel."""
+        parts: list[Block] = [np.zeros((1, self.kind.channels), self.kind.leaf.base)]
+        if all(a < b for a, b in zip(start, stop, strict=True)):
+            self._roll(self.levels - 1, self.root_block(), (0,) * len(start), start, stop, parts)
+        return combine(np.concatenate(parts), axis=0)
+
+    def _roll(
+        self, level: int, block: Block, origin: Cell, start: Cell, stop: Cell, parts: list[Block]
+    ) -> None:
+        """Add to `parts` the statistics below `block`, whose first cell is `origin`."""
+        channels = self.kind.channels
+        if level == 0:
+            part = block[overlap_at(origin, self.block, start, stop)]
+            parts.append(part.reshape(-1, channels))
+            return
+        whole, cut = self._children(level, origin, start, stop)
+        if whole is not None:
+            parts.append(block["roll"][whole].reshape(-1, channels))
+        span = self.span(level)
+        for row in cut:
+            ref = block[row]
+            if ref["hi"] or ref["lo"]:
+                below = tuple(o + r * s for o, r, s in zip(origin, row, span, strict=True))
+                self._roll(level - 1, self.child(level - 1, ref), below, start, stop, parts)
+
+    def _children(
+        self, level: int, origin: Cell, start: Cell, stop: Cell
+    ) -> tuple[tuple[slice, ...] | None, list[Cell]]:
+        """Rows of a block wholly inside a box, as one box of rows, and those it cuts."""
+        whole: list[slice] = []
+        touched: list[range] = []
+        for o, size, s, a, b, extent in zip(
+            origin, self.block, self.span(level), start, stop, self.grid, strict=True
+        ):
+            lo, hi = max(a - o, 0), min(b - o, size * s)
+            # A row that hangs over the grid's edge counts as inside when the box reaches it.
+            reach = hi if b < extent else math.ceil(max(hi, 0) / s) * s
+            whole.append(slice(math.ceil(lo / s), max(reach // s, math.ceil(lo / s))))
+            touched.append(range(lo // s, math.ceil(max(hi, 0) / s)))
+        if any(w.start == w.stop for w in whole):
+            return None, list(itertools.product(*touched))
+        cut = [
+            row
+            for row in itertools.product(*touched)
+            if not all(w.start <= r < w.stop for r, w in zip(row, whole, strict=True))
+        ]
+        return tuple(whole), cut
+
+    def unknown_cells(self, start: Cell, stop: Cell) -> Iterator[Cell]:
+        """Cells of a box that hold a chunk whose statistics are absent."""
+        return self._unknown(self.levels - 1, self.root_block(), (0,) * len(start), start, stop)
+
+    def _unknown(
+        self, level: int, block: Block, origin: Cell, start: Cell, stop: Cell
+    ) -> Iterator[Cell]:
+        counts = (block["roll"]["unknown"] if level else block["unknown"]).any(axis=-1)
+        span = self.span(level)
+        for row in zip(*(axis.tolist() for axis in np.nonzero(counts)), strict=True):
+            below = tuple(o + r * s for o, r, s in zip(origin, row, span, strict=True))
+            if any(
+                o >= b or o + s <= a for o, s, a, b in zip(below, span, start, stop, strict=True)
+            ):
+                continue
+            if level == 0:
+                yield below
+            else:
+                child = self.child(level - 1, block[row])
+                yield from self._unknown(level - 1, child, below, start, stop)
+
+    # -- growing -------------------------------------------------------------
+
+    def lifted(self, levels: int, grid: Cell) -> Tree:
+        """The same rows in a larger grid: with `levels` levels, new roots on top."""
+        tree = replace(self, grid=grid, _leaves={})
+        while tree.levels < levels:
+            below = tree.root_block()
+            ref, page = encode_block(self.kind, tree.levels - 1, below, None, False)
+            held = tree.held if page is None else {**tree.held, page[0]: (below, page[1])}
+            root = self.kind.empty(tree.levels, self.block)
+            root[(0,) * len(self.block)] = ref
+            tree = replace(tree, levels=tree.levels + 1, root=root, held=held, _leaves={})
+        return tree
+
+
+def differing_leaves(a: Tree, b: Tree) -> Iterator[tuple[Cell, Block, Block]]:
+    """Leaves whose rows may differ between two trees of one block shape.
+
+    Yields block coordinates and the rows on both sides. Only pages whose references differ
+    are read.
+    """
+    levels = max(a.levels, b.levels)
+    a, b = a.lifted(levels, a.grid), b.lifted(levels, b.grid)
+    if isinstance(a.root, bytes) and a.root == b.root:
+        return
+    yield from _differing(a, b, levels - 1, a.root_block(), b.root_block(), (0,) * len(a.block))
+
+
+def _differing(
+    a: Tree, b: Tree, level: int, rows_a: Block, rows_b: Block, at: Cell
+) -> Iterator[tuple[Cell, Block, Block]]:
+    if level == 0:
+        if not np.array_equal(rows_a, rows_b):
+            yield at, rows_a, rows_b
+        return
+    unlike = (rows_a["hi"] != rows_b["hi"]) | (rows_a["lo"] != rows_b["lo"])
+    for row in zip(*(axis.tolist() for axis in np.nonzero(unlike)), strict=True):
+        below = tuple(i * n + r for i, n, r in zip(at, a.block, row, strict=True))
+        yield from _differing(
+            a, b, level - 1, a.child(level - 1, rows_a[row]), b.child(level - 1, rows_b[row]), below
+        )
+
+
+def encode_block(
+    kind: Kind, level: int, block: Block, extent: Cell | None, whole: bool | None
+) -> tuple[Any, tuple[bytes, bytes] | None]:
+    """A block as a reference row and, unless the reference says it all, a page.
+
+    Parameters
+    ----------
+    extent : tuple of int, optional
+        Rows of the block that lie inside the grid; the others are not stored.
+    whole : bool, optional
+        Whether the block lies inside the grid entirely, so that it may become uniform.
+
+    Returns
+    -------
+    ref : structured scalar
+    page : (address, bytes) or None
+    """
+    ref = np.zeros((), kind.inner)
+    if kind.channels:
+        rows = block["roll"] if level else block
+        ref["roll"] = combine(rows.reshape(-1, kind.channels), axis=0)
+    elif level == 0:
+        first = block.flat[0]
+        if (first == 0 or whole) and (block == first).all():
+            ref["lo"] = first
+            return ref, None
+    if level:
+        if not block["hi"].any():
+            first = block["lo"].flat[0]
+            if (first == 0 or whole) and (block["lo"] == first).all():
+                ref["lo"] = first
+                return ref, None
+    elif kind.channels and not (block["n"].any() or block["nan"].any() or block["unknown"].any()):
+        return ref, None
+    data = encode_rows(block if extent is None else block[tuple(slice(n) for n in extent)])
+    address = page_hash(data)
+    ref["hi"] = int.from_bytes(address[:8], "big")
+    ref["lo"] = int.from_bytes(address[8:], "big")
+    return ref, (address, data)
+
+
+def block_indices(start: Cell, stop: Cell, block: Cell) -> Iterator[Cell]:
+    """Block coordinates of the blocks that a box of cells touches."""
+    return itertools.product(
+        *(
+            range(a // n, -(-b // n) if b > a else a // n)
+            for a, b, n in zip(start, stop, block, strict=True)
+        )
+    )
+
+
+def overlap(
+    index: Cell, block: Cell, start: Cell, stop: Cell
+) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
+    """Where a block and a box overlap: slices into the block, slices into the box."""
+    inside, outside = [], []
+    for i, n, a, b in zip(index, block, start, stop, strict=True):
+        lo, hi = max(a, i * n), min(b, (i + 1) * n)
+        inside.append(slice(lo - i * n, hi - i * n))
+        outside.append(slice(lo - a, hi - a))
+    return tuple(inside), tuple(outside)
+
+
+def overlap_at(origin: Cell, block: Cell, start: Cell, stop: Cell) -> tuple[slice, ...]:
+    """Slices into the block at `origin` of what a box covers of it."""
+    return tuple(
+        slice(max(a - o, 0), max(min(b - o, n), 0))
+        for o, n, a, b in zip(origin, block, start, stop, strict=True)
+    )
