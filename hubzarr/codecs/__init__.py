@@ -8,6 +8,7 @@ codecs take a short path of our own, the others go through zarr's codec classes.
 from hubzarr.codecs.base import ChunkCodec
 from hubzarr.codecs.compile import compile_codec, compile_key
 from hubzarr.codecs.document import array_document, default_codecs
+from hubzarr.codecs.layout import auto_chunks
 from hubzarr.codecs.shard import ABSENT, ShardCodec
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "ChunkCodec",
     "ShardCodec",
     "array_document",
+    "auto_chunks",
     "compile_codec",
     "compile_key",
     "default_codecs",

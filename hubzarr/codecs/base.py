@@ -21,7 +21,7 @@ type Array = np.ndarray[Any, np.dtype[Any]]
 
 _BYTE = np.dtype(np.uint8)
 # numpy exports no buffer for these, or one that C code can't describe
-_OPAQUE_KINDS = frozenset("MmVUT")
+_OPAQUE_KINDS = frozenset("MmVU")
 
 
 class ChunkCodec(ABC):
@@ -92,7 +92,7 @@ class ChunkCodec(ABC):
         So -0.0 is not 0.0, and a NaN is the fill value NaN only with the same bits:
         what is left out of the store must come back unchanged.
         """
-        if self.dtype.kind == "T":
+        if self.dtype.kind in "TO":
             return bool((array == self.fill_value).all())
         fill = self._fill_bytes
         if fill is None:

@@ -14,7 +14,7 @@ from struct import Struct, error
 from typing import Any, Final
 
 import numpy as np
-from numcodecs import blosc, zstd  # type: ignore[import-untyped]
+from numcodecs import blosc, zstd
 
 from hubzarr.codecs.base import Array
 from hubzarr.errors import DamagedError, InvalidError

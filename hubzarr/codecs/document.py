@@ -22,7 +22,10 @@ type CodecLike = str | Mapping[str, Any] | Sequence[Any] | Any | None
 _CRC: Final = {"name": "crc32c"}
 _LITTLE: Final = {"name": "bytes", "configuration": {"endian": "little"}}
 _LEVELS: Final = {"zstd": (3, -131072, 22), "lz4": (5, 0, 9), "blosc": (5, 0, 9), "gzip": (5, 0, 9)}
-_SERIALIZERS: Final = {VariableLengthUTF8: "vlen-utf8", VariableLengthBytes: "vlen-bytes"}
+_SERIALIZERS: Final[dict[type, str]] = {
+    VariableLengthUTF8: "vlen-utf8",
+    VariableLengthBytes: "vlen-bytes",
+}
 
 
 def data_type_of(dtype: Any) -> ZDType[Any, Any]:

@@ -70,9 +70,7 @@ class ShardCodec(ChunkCodec):
         self.inner_codec = inner
         self.inner_shape = inner.shape
         self.tight = inner.tight
-        self.grid = tuple(
-            outer // inside for outer, inside in zip(shape, inner.shape, strict=True)
-        )
+        self.grid = tuple(outer // inside for outer, inside in zip(shape, inner.shape, strict=True))
         self.count = prod(self.grid)
         self._index = index
         self._index_at_end = index_at_end
