@@ -261,6 +261,10 @@ def array_document(
             document: dict[str, Any] = metadata.to_dict()
     except HubzarrError:
         raise
+    except ImportError as cause:
+        raise UnsupportedError(
+            f"codec {codec!r} lacks a package: {cause}; install it or choose another codec"
+        ) from cause
     except Exception as cause:
         raise InvalidError(
             f"an array of shape {shape}, dtype {dtype!r}, chunks {chunks}, shards {shards} and "

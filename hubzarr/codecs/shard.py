@@ -198,6 +198,8 @@ class ShardCodec(ChunkCodec):
     def _blocks(self, array: Array) -> list[Array]:
         """Return views of the inner chunks, in C order."""
         inner = self.inner_codec.shape
+        if not inner:
+            return [array]  # an array of no axes would yield its element
         if self._slabs and array.flags.c_contiguous:
             return list(array.reshape(self.count, *inner))
         ndim = len(inner)
