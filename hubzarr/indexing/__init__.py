@@ -5,19 +5,9 @@ from __future__ import annotations
 from hubzarr.indexing.blocks import blocks
 from hubzarr.indexing.boxes import Piece, box_cells, box_pieces, split_box
 from hubzarr.indexing.errors import IndexTypeError, InvalidIndexError
+from hubzarr.indexing.maps import Affine, Box, Const, Gather, Map, Transform, identity
 from hubzarr.indexing.plan import pieces
-from hubzarr.indexing.transform import (
-    Affine,
-    Box,
-    Const,
-    Gather,
-    Map,
-    Transform,
-    apply,
-    apply_oindex,
-    apply_vindex,
-    identity,
-)
+from hubzarr.indexing.transform import apply, apply_oindex, apply_vindex
 
 __all__ = [
     "Affine",

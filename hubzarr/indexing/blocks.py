@@ -7,8 +7,9 @@ from collections.abc import Iterator, Sequence
 from itertools import product
 
 from hubzarr.errors import InvalidError
+from hubzarr.indexing.maps import Affine, Transform
 from hubzarr.indexing.plan import plan_steps
-from hubzarr.indexing.transform import Affine, Transform, apply
+from hubzarr.indexing.transform import apply
 
 __all__ = ["blocks"]
 
@@ -73,9 +74,7 @@ def _periods(t: Transform, chunk_shape: Sequence[int] | None) -> list[int]:
     return periods
 
 
-def _block_shape(
-    shape: Sequence[int], periods: Sequence[int], max_elements: int
-) -> list[int]:
+def _block_shape(shape: Sequence[int], periods: Sequence[int], max_elements: int) -> list[int]:
     """Return the lengths of a block: shrink to chunks, first axis first, then below them."""
     lengths = list(shape)
     for smallest in (periods, [1] * len(lengths)):

@@ -11,7 +11,7 @@ from functools import partial
 from itertools import product, repeat
 from typing import Any, NamedTuple, cast
 
-from hubzarr.indexing.transform import Box
+from hubzarr.indexing.maps import Box
 
 __all__ = ["AxisPlan", "Piece", "box_cells", "box_pieces", "split_box", "zip_pieces"]
 
@@ -109,15 +109,11 @@ def zip_pieces(
     >>> next(zip_pieces([[3]], [[0], [None]], [[slice(0, 1)]], [[True]]))
     Piece(cell=(3,), inside=(0, None), out=(slice(0, 1, None),), whole=True)
     """
-    wholes: Iterator[bool] = (
-        repeat(True) if all(map(all, whole)) else map(all, product(*whole))
-    )
+    wholes: Iterator[bool] = repeat(True) if all(map(all, whole)) else map(all, product(*whole))
     return map(_piece, zip(product(*cells), product(*inside), product(*out), wholes, strict=False))
 
 
-def box_pieces(
-    box: Box, chunk_shape: tuple[int, ...], shape: tuple[int, ...]
-) -> Iterator[Piece]:
+def box_pieces(box: Box, chunk_shape: tuple[int, ...], shape: tuple[int, ...]) -> Iterator[Piece]:
     """Return the pieces of a box; `out` indexes an array of the shape of the box.
 
     Parameters
@@ -164,9 +160,7 @@ def box_pieces(
     return zip_pieces(*zip(*plans, strict=True))
 
 
-def box_cells(
-    box: Box, chunk_shape: tuple[int, ...]
-) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def box_cells(box: Box, chunk_shape: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Return the first and the last cell that a box touches, for each axis.
 
     Parameters
@@ -235,18 +229,15 @@ def split_box(
     covered = [_covered(p) for p in plans]
     if any(low >= high for low, high in covered):
         return None, list(zip_pieces(*zip(*plans, strict=True)))
-    inner = tuple(
-        [(p.cells[0] + low, p.cells[0] + high) for p, (low, high) in zip(plans, covered, strict=True)]
-    )
+    firsts = [plan.cells[0] for plan in plans]
+    inner = tuple([(f + low, f + high) for f, (low, high) in zip(firsts, covered, strict=True)])
     border: list[Piece] = []
     for axis, (plan, (low, high)) in enumerate(zip(plans, covered, strict=True)):
         # Peel the cut cells off this axis, and go on with what is left.
         for cut in (slice(0, low), slice(high, None)):
             slab = _select(plan, cut)
             if slab.cells:
-                border += zip_pieces(
-                    *zip(*plans[:axis], slab, *plans[axis + 1 :], strict=True)
-                )
+                border += zip_pieces(*zip(*plans[:axis], slab, *plans[axis + 1 :], strict=True))
         plans[axis] = _select(plan, slice(low, high))
     return inner, border
 
@@ -262,4 +253,6 @@ def _covered(plan: AxisPlan) -> tuple[int, int]:
 
 
 def _select(plan: AxisPlan, entries: slice) -> AxisPlan:
-    return AxisPlan(*[column[entries] for column in plan])
+    return AxisPlan(
+        plan.cells[entries], plan.inside[entries], plan.out[entries], plan.whole[entries]
+    )

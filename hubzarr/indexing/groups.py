@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hubzarr.indexing.transform import Gather, Transform
+from hubzarr.indexing.maps import Gather, Transform
 
 __all__ = ["PointGroup", "Unit", "point_groups", "point_unit"]
 
@@ -133,14 +134,13 @@ def point_unit(
         cells = [c[starts] for c in cells]
     unit_cells = list(zip(*[c.tolist() for c in cells], strict=True))
     bounds = [*starts.tolist(), math.prod(sizes)]
-    extents = [
-        math.prod(
-            min(chunk_shape[a], shape[a] - c * chunk_shape[a])
-            for a, c in zip(group.source_axes, cell, strict=True)
-        )
-        for cell in unit_cells
+    sizes_inside = [
+        np.minimum(chunk_shape[a], shape[a] - c * chunk_shape[a])
+        for a, c in zip(group.source_axes, cells, strict=True)
     ]
-    whole = _wholes(offsets, [chunk_shape[a] for a in group.source_axes], bounds, extents)
+    whole = _wholes(
+        offsets, [chunk_shape[a] for a in group.source_axes], bounds, math.prod(sizes_inside)
+    )
     if slices and len(group.source_axes) == len(group.view_axes) == 1:
         inside, out = _runs(offsets[0], order, bounds)
     else:
@@ -180,23 +180,19 @@ def _places(order: NDArray[np.intp] | None, sizes: list[int]) -> list[NDArray[np
 
 
 def _cut(columns: list[NDArray[np.intp]], bounds: list[int]) -> list[tuple[Any, ...]]:
-    return [
-        tuple([column[low:high] for column in columns])
-        for low, high in zip(bounds[:-1], bounds[1:], strict=True)
-    ]
+    return [tuple([column[low:high] for column in columns]) for low, high in pairwise(bounds)]
 
 
 def _wholes(
-    offsets: list[NDArray[np.intp]], chunk: list[int], bounds: list[int], extents: list[int]
+    offsets: list[NDArray[np.intp]], chunk: list[int], bounds: list[int], extents: Any
 ) -> list[bool]:
     """Return which cells are covered by their points, each element at least once."""
-    whole = []
-    for low, high, extent in zip(bounds[:-1], bounds[1:], extents, strict=True):
-        if high - low < extent:
-            whole.append(False)
-            continue
-        flat = np.ravel_multi_index([o[low:high] for o in offsets], chunk)
-        whole.append(extent == 1 or np.unique(flat).size == extent)
+    whole = [False] * len(extents)
+    for i in np.flatnonzero(np.diff(bounds) >= extents).tolist():
+        flat = np.ravel_multi_index([o[bounds[i] : bounds[i + 1]] for o in offsets], chunk)
+        seen = np.zeros(math.prod(chunk), bool)
+        seen[flat] = True
+        whole[i] = bool(np.count_nonzero(seen) == extents[i])
     return whole
 
 
@@ -214,7 +210,7 @@ def _runs(
     outs = bounds[:-1] if order is None else order[first].tolist()
     inside: list[tuple[Any, ...]] = []
     out: list[tuple[Any, ...]] = []
-    for i, (low, high) in enumerate(zip(bounds[:-1], bounds[1:], strict=True)):
+    for i, (low, high) in enumerate(pairwise(bounds)):
         n = high - low
         if straight[i]:
             inside.append((slice(firsts[i], firsts[i] + n),))

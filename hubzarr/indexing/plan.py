@@ -17,22 +17,20 @@ indices the last one wins on writing, as in NumPy.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import chain, product
+from itertools import chain, pairwise, product
 from operator import itemgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from hubzarr.indexing.boxes import AxisPlan, Piece, plan_span, zip_pieces
 from hubzarr.indexing.groups import PointGroup, Unit, point_groups, point_unit
-from hubzarr.indexing.transform import Affine, Const, Transform, steps_slice
+from hubzarr.indexing.maps import Affine, Box, Const, Transform, steps_slice
 
 __all__ = ["pieces"]
 
 
-def pieces(
-    t: Transform, chunk_shape: tuple[int, ...], shape: tuple[int, ...]
-) -> Iterator[Piece]:
+def pieces(t: Transform, chunk_shape: tuple[int, ...], shape: tuple[int, ...]) -> Iterator[Piece]:
     """Return what each chunk has to do with a view.
 
     Parameters
@@ -65,6 +63,9 @@ def pieces(
     """
     if 0 in t.shape:
         return iter(())
+    if t.box is not None:
+        found = _one_piece(t, t.box, chunk_shape, shape)
+        return iter((found,)) if found else _affine_pieces(t, chunk_shape, shape)
     groups = [] if t.is_affine else point_groups(t)
     picked = {a for group in groups for a in group.view_axes}
     free = [a for a, axis in enumerate(t.axes) if axis < 0 and a not in picked]
@@ -148,69 +149,80 @@ def _affine_pieces(
     return zip_pieces(cells, inside, out, whole)
 
 
+def _one_piece(
+    t: Transform, box: Box, chunk_shape: tuple[int, ...], shape: tuple[int, ...]
+) -> Piece | None:
+    """Return the piece of a box that lies within one chunk: most single reads."""
+    cell, inside, axes, whole = [], [], t.axes, True
+    for axis, (start, stop) in enumerate(box):
+        chunk = chunk_shape[axis]
+        c = start // chunk
+        low = c * chunk
+        if stop > low + chunk:
+            return None
+        cell.append(c)
+        inside.append(slice(start - low, stop - low) if axis in axes else start - low)
+        if start != low or (stop != low + chunk and stop != shape[axis]):
+            whole = False
+    if -1 in axes:
+        return None
+    return Piece(tuple(cell), tuple(inside), tuple([slice(0, n) for n in t.shape]), whole)
+
+
 def _axis_units(t: Transform, chunk_shape: Sequence[int], shape: Sequence[int]) -> list[Unit]:
     """Return the units of the axes without index arrays; constants as slices of length 1."""
     units = []
     for axis, (m, chunk, size) in enumerate(zip(t.maps, chunk_shape, shape, strict=True)):
         if isinstance(m, Affine):
             plan = plan_steps(m.start, m.step, t.shape[m.axis], chunk, size)
-            columns = [[(entry,) for entry in column] for column in plan[:3]]
-            units.append(Unit((axis,), (m.axis,), *columns, list(plan.whole)))
+            cells: list[tuple[int, ...]] = [(cell,) for cell in plan.cells]
+            inside = [(entry,) for entry in plan.inside]
+            out = [(entry,) for entry in plan.out]
+            units.append(Unit((axis,), (m.axis,), cells, inside, out, list(plan.whole)))
         elif isinstance(m, Const):
-            cell, at = divmod(m.index, chunk)
-            whole = min(chunk, size - cell * chunk) == 1
-            units.append(Unit((axis,), (), [(cell,)], [(slice(at, at + 1),)], [()], [whole]))
+            c, at = divmod(m.index, chunk)
+            whole = min(chunk, size - c * chunk) == 1
+            units.append(Unit((axis,), (), [(c,)], [(slice(at, at + 1),)], [()], [whole]))
     return units
 
 
-class _Layout:
+class _Layout(NamedTuple):
     """The order of axes on both sides of a mixed index; None stands for an axis of length 1."""
 
-    __slots__ = ("held", "inside", "out")
-
-    def __init__(
-        self, inside: list[int | None], out: list[int | None], held: set[int]
-    ) -> None:
-        self.inside = inside
-        self.out = out
-        self.held = held  # source axes at one index, given as integers
+    inside: list[int | None]
+    out: list[int | None]
+    held: set[int]  # source axes at one index that are given as integers
 
 
 def _mixed_layout(t: Transform, groups: list[PointGroup]) -> _Layout | None:
     """Return how to mix index arrays and slices, None where the two sides would differ.
 
     Between two neighbouring slices that the sides share, the inside has constants and
-    arrays, the outside has new axes and arrays; each side stands in None for what only
-    the other has.
+    arrays, the outside has new axes and arrays; each side has None for what only the
+    other has, before or after its arrays as there.
     """
     gathered = {a for g in groups for a in g.source_axes}
     picked = {a for g in groups for a in g.view_axes}
-    tied = [(axis, a) for a, axis in enumerate(t.axes) if axis >= 0]
-    ends = [(-1, -1), *tied, (t.source_ndim, t.ndim)]
-    inside: list[int | None] = []
-    out: list[int | None] = []
-    held: set[int] = set()
-    for (axis, a), (next_axis, next_a) in zip(ends[:-1], ends[1:], strict=True):
+    shared = [(axis, a) for a, axis in enumerate(t.axes) if axis >= 0]
+    layout = _Layout([], [], set())
+    for (axis, a), (next_axis, next_a) in pairwise([(-1, -1), *shared, (t.source_ndim, t.ndim)]):
         if axis >= 0:
-            inside.append(axis)
-            out.append(a)
-        source, view = list(range(axis + 1, next_axis)), list(range(a + 1, next_a))
-        here = [d for d in source if d in gathered]
-        if len(here) == len(gathered):  # one run of arrays: integers don't break it
-            held = {d for d in source if here[0] < d < here[-1]} - gathered
-        before = [d for d in source if here and d < here[0]]
+            layout.inside.append(axis)
+            layout.out.append(a)
+        source, view = range(axis + 1, next_axis), range(a + 1, next_a)
+        arrays = [d for d in source if d in gathered]
+        held: set[int] = set()
+        if len(arrays) == len(gathered):  # all are here: integers between keep them together
+            held = {d for d in range(arrays[0], arrays[-1]) if d not in gathered}
+        constants = [d for d in source if d not in gathered and d not in held]
         new = [v for v in view if v not in picked]
-        new_before = [v for v in new if picked.intersection(view) and v < min(picked)]
-        after = len([d for d in source if here and d > here[-1]])
-        if not here:
-            after = len(source)
-        inside += [None] * len(new_before) + source + [None] * (len(new) - len(new_before))
-        out += [None] * len(before) + view + [None] * after
-    # Arrays of two runs inside keep their constants as slices, which needs None outside.
-    layout = _Layout(inside, out, held)
-    same = _array_place(inside, gathered | held) == _array_place(out, picked)
-    balanced = len(inside) - len(gathered) - len(held) == len(out) - len(picked)
-    return layout if same and balanced else None
+        before = len([d for d in constants if arrays and d < arrays[0]])
+        new_before = len([v for v in new if picked.intersection(view) and v < min(picked)])
+        layout.inside.extend([*[None] * new_before, *source, *[None] * (len(new) - new_before)])
+        layout.out.extend([*[None] * before, *view, *[None] * (len(constants) - before)])
+        layout.held.update(held)
+    agree = _array_place(layout.inside, gathered | layout.held) == _array_place(layout.out, picked)
+    return layout if agree else None
 
 
 def _array_place(axes: list[int | None], advanced: set[int]) -> int:
@@ -235,9 +247,7 @@ def _on_mesh(unit: Unit, at: int, ndim: int) -> Unit:
     mesh_shape[at] = -1
 
     def lay(entry: tuple[Any, ...]) -> tuple[Any, ...]:
-        arrays = [
-            np.arange(*e.indices(2**62)) if isinstance(e, slice) else e for e in entry
-        ]
+        arrays = [np.arange(*e.indices(2**62)) if isinstance(e, slice) else e for e in entry]
         return tuple([array.reshape(mesh_shape) for array in arrays])
 
     return unit._replace(inside=[lay(e) for e in unit.inside], out=[lay(e) for e in unit.out])
@@ -245,13 +255,9 @@ def _on_mesh(unit: Unit, at: int, ndim: int) -> Unit:
 
 def _mesh_pieces(t: Transform, units: list[Unit]) -> Iterator[Piece]:
     """Return the pieces of any view, by integer arrays on both sides."""
-    along = sorted(
-        [u for u in units if u.view_axes], key=lambda unit: unit.view_axes[0]
-    )
+    along = sorted([u for u in units if u.view_axes], key=lambda unit: unit.view_axes[0])
     ndim = len(along)
-    repeated = [
-        t.shape[u.view_axes[0]] if not u.source_axes else 1 for u in along
-    ]
+    repeated = [t.shape[u.view_axes[0]] if not u.source_axes else 1 for u in along]
     laid = [_on_mesh(u, i, ndim) for i, u in enumerate(along)]
     laid += [_on_mesh(u, 0, ndim) for u in units if not u.view_axes]
     for i, unit in enumerate(laid):
