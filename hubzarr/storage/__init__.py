@@ -2,28 +2,40 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
-from hubzarr.errors import InvalidError
+from hubzarr.errors import InvalidError, InvalidTypeError
 from hubzarr.storage.base import Counters, Data, Storage
 from hubzarr.storage.local import LocalStorage
 from hubzarr.storage.memory import MemoryStorage
+from hubzarr.storage.remote import FsspecStorage
 
-__all__ = ["Counters", "Data", "LocalStorage", "MemoryStorage", "Storage", "open_storage"]
+__all__ = [
+    "Counters",
+    "Data",
+    "FsspecStorage",
+    "LocalStorage",
+    "MemoryStorage",
+    "Storage",
+    "open_storage",
+]
 
 
-def open_storage(url: str, options: Mapping[str, Any] | None = None) -> Storage:
+def open_storage(url: str | os.PathLike[str], options: Mapping[str, Any] | None = None) -> Storage:
     """Open the storage at a URL or path.
 
     Parameters
     ----------
-    url : str
-        A path, ``file://...`` or ``memory://...``.
+    url : str or path
+        A path, ``file://...``, ``memory://...``, or a URL that fsspec knows, such as
+        ``s3://bucket/hub``.
     options : mapping, optional
         ``single_writer=True`` promises that only one process writes, where a store
         can't create objects atomically. ``fsync=True`` makes local writes wait for
-        the device.
+        the device. All others go to the fsspec filesystem, such as
+        ``endpoint_url`` for S3.
 
     Examples
     --------
@@ -32,12 +44,30 @@ def open_storage(url: str, options: Mapping[str, Any] | None = None) -> Storage:
     >>> storage.list_dir(""), storage.get("a/b")
     (['a/'], b'data')
     """
+    place = os.fspath(url) if isinstance(url, os.PathLike) else url
+    if not isinstance(place, str):
+        raise InvalidTypeError(f"expected a URL or path as text, not {type(url).__name__}")
+    if not place:
+        raise InvalidError("the URL or path is empty; name a folder or a store")
     rest = dict(options or {})
-    fsync, single_writer = rest.pop("fsync", False), rest.pop("single_writer", False)
-    protocol, separator, place = url.partition("://")
+    fsync, single_writer = bool(rest.pop("fsync", False)), bool(rest.pop("single_writer", False))
+    protocol, separator, below = place.partition("://")
+    protocol = protocol.lower() if separator else "file"
+    if protocol not in ("file", "local", "memory"):
+        return FsspecStorage(place, rest, single_writer=single_writer)
     if rest:
-        raise InvalidError(f"unknown options {sorted(rest)} for {url!r}: leave them out")
-    if separator and protocol == "memory":
-        return MemoryStorage(place)
-    root = place if separator else url
-    return LocalStorage(root, fsync=bool(fsync), single_writer=bool(single_writer))
+        raise InvalidError(
+            f"unknown options for {place!r}: {', '.join(map(repr, rest))}; "
+            "known ones are 'fsync' and 'single_writer'"
+        )
+    if protocol == "memory":
+        return MemoryStorage(below)
+    root = _path_of(below) if separator else place
+    return LocalStorage(root, fsync=fsync, single_writer=single_writer)
+
+
+def _path_of(place: str) -> str:
+    """Return the path in a file URL; on Windows one slash too many precedes the drive."""
+    if os.name == "nt" and place[:1] == "/" and place[2:3] == ":":
+        return place[1:]
+    return place
