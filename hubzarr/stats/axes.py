@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from hubzarr.errors import InvalidError, OutOfBoundsError
-from hubzarr.stats.kernels import BLOCK, GROUP
+from hubzarr.stats.kernels import BLOCK, GROUP, float_scratch
 from hubzarr.stats.measure import measure
 from hubzarr.stats.rows import Rows, combine, row_dtype
 
@@ -158,18 +158,16 @@ def _measure_piece(piece: Array, kept: int, length: int, out: Rows) -> None:
     """Measure a piece that fits the cache into its part of the rows."""
     axis = 0 if length < _NARROW else 1
     if axis == 0:
-        order = [*range(kept, piece.ndim), *range(kept)]
-        table = piece.transpose(order), (length, out.size)
-    else:
-        table = piece, (out.size, length)
+        piece = piece.transpose([*range(kept, piece.ndim), *range(kept)])
+    shape = (length, out.size) if axis == 0 else (out.size, length)
     found: Rows = np.zeros(out.size, out.dtype)
     kind = piece.dtype.kind
-    if kind == "f":
-        _floats(table[0].astype("f8", order="C").reshape(table[1]), axis, found)
-    elif kind in "iu" and piece.dtype.itemsize == 8:
-        _wide_integers(np.ascontiguousarray(table[0]).reshape(table[1]), axis, found)
+    if kind in "iu" and piece.dtype.itemsize == 8:
+        _wide_integers(np.ascontiguousarray(piece).reshape(shape), axis, found)
     else:
-        _integers(table[0].astype("f8", order="C").reshape(table[1]), axis, found)
+        block = float_scratch(piece.size)
+        np.copyto(block.reshape(piece.shape), piece)
+        (_floats if kind == "f" else _integers)(block.reshape(shape), axis, found)
     out[...] = found.reshape(out.shape)
 
 

@@ -21,28 +21,41 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["byte_sums", "extremes", "round_shift", "shifted_sums"]
+__all__ = [
+    "BLOCK",
+    "GROUP",
+    "add_wrapping",
+    "byte_sums",
+    "extremes",
+    "float_scratch",
+    "round_shift",
+    "shifted_sums",
+]
 
 type Array = np.ndarray[Any, Any]
 
 TILE = 240  # a multiple of every number of channels; 240 * 255**2 < 2**24
 ROWS = 32
 GROUP = TILE * ROWS
-BLOCK = 4 * GROUP
-_WIDE = 8 * TILE
+BLOCK = 4 * GROUP  # elements of float64 that a core's cache holds; twice that of float32
 
 
 class _Scratch(threading.local):
     """Buffers that each thread keeps: fresh memory costs a page fault per 4 KiB."""
 
     def __init__(self) -> None:
-        self.f4 = np.empty(BLOCK, "f4")
+        self.f4 = np.empty(2 * BLOCK, "f4")
         self.f8 = np.empty(BLOCK, "f8")
         self.i8 = np.empty(BLOCK, "i8")
 
 
 _scratch = _Scratch()
 _ONES = {"f4": np.ones(GROUP, "f4"), "f8": np.ones(GROUP, "f8")}
+
+
+def float_scratch(size: int) -> Array:
+    """Give float64 memory of this thread, good until its next use; at most `BLOCK`."""
+    return _scratch.f8[:size]
 
 
 def extremes(x: Array, channels: int) -> tuple[Array, Array]:
@@ -52,15 +65,20 @@ def extremes(x: Array, channels: int) -> tuple[Array, Array]:
     return _fold(np.minimum, x, channels), _fold(np.maximum, x, channels)
 
 
+def add_wrapping(x: Array, channels: int) -> Array:
+    """Sum of each channel of 64-bit integers, modulo 2**64."""
+    return np.add.reduce(x).reshape(1) if channels == 1 else _fold(np.add, x, channels)
+
+
 def _fold(ufunc: np.ufunc, x: Array, channels: int) -> Array:
     """Reduce interleaved channels, in wide rows that vector units like."""
-    whole = x.size - x.size % _WIDE
-    tail = ufunc.reduce(x[whole:].reshape(-1, channels), axis=0) if whole < x.size else None
+    whole = x.size - x.size % GROUP
+    tail: Array = ufunc.reduce(x[whole:].reshape(-1, channels), axis=0) if whole < x.size else x[:0]
     if whole == 0:
-        return tail  # type: ignore[return-value]
-    wide = ufunc.reduce(x[:whole].reshape(-1, _WIDE), axis=0)
-    head = ufunc.reduce(wide.reshape(-1, channels), axis=0)
-    return head if tail is None else ufunc(head, tail)  # type: ignore[no-any-return]
+        return tail
+    wide: Array = ufunc.reduce(x[:whole].reshape(-1, GROUP), axis=0)
+    head: Array = ufunc.reduce(wide.reshape(-1, channels), axis=0)
+    return ufunc(head, tail) if tail.size else head
 
 
 def _buffers(size: int, channels: int, code: str) -> tuple[Array, Array]:
@@ -70,7 +88,7 @@ def _buffers(size: int, channels: int, code: str) -> tuple[Array, Array]:
 
 
 def _sum_block(block: Array, channels: int, sums: Array, squares: Array) -> None:
-    """Sums and sums of squares of a padded block of whole groups."""
+    """Sums and sums of squares of a padded block of whole groups; may spoil the block."""
     cube = block.reshape(-1, ROWS, TILE)
     if channels > 1:
         ones = _ONES[block.dtype.str[1:]][:ROWS]
@@ -86,10 +104,14 @@ def _sum_block(block: Array, channels: int, sums: Array, squares: Array) -> None
         np.vecdot(line, line, out=squares[:, 0])
 
 
-def _by_channel(sums: Array, channels: int) -> Array:
+def _by_channel(sums: Array, channels: int, *, exact: bool = False) -> Array:
+    """Add up the sums of groups; `exact` for integers that may need more than 53 bits."""
+    kind: Any = "i8" if exact else "f8"
+    if exact:
+        sums = sums.astype("i8")
     if channels == 1:
-        return sums.sum(dtype="f8").reshape(1)  # type: ignore[no-any-return]
-    total: Array = sums.sum(axis=0, dtype="f8").reshape(-1, channels).sum(axis=0)
+        return sums.sum(dtype=kind).reshape(1)  # type: ignore[no-any-return]
+    total: Array = sums.sum(axis=0, dtype=kind).reshape(-1, channels).sum(axis=0)
     return total
 
 
@@ -97,8 +119,8 @@ def byte_sums(x: Array, channels: int) -> tuple[Array, Array]:
     """Exact sums and sums of squares, by channel, of flat 8-bit integers."""
     sums, squares = _buffers(x.size, channels, "f4")
     scratch = _scratch.f4
-    for start in range(0, x.size, BLOCK):
-        part = x[start : start + BLOCK]
+    for start in range(0, x.size, scratch.size):
+        part = x[start : start + scratch.size]
         groups = -(-part.size // GROUP)
         block = scratch[: groups * GROUP]
         np.copyto(block[: part.size], part)
@@ -108,49 +130,65 @@ def byte_sums(x: Array, channels: int) -> tuple[Array, Array]:
     return _by_channel(sums, channels), _by_channel(squares, channels)
 
 
-def shifted_sums(
-    x: Array, channels: int, shift: list[float] | list[int], *, holes: bool = False
-) -> tuple[Array, Array]:
+def shifted_sums(x: Array, channels: int, shift: list[float] | list[int]) -> tuple[Array, Array]:
     """Sums and sums of squares, by channel, of ``x - shift`` in float64.
 
-    A shift of 64-bit integers by integers is taken off before the conversion, so that
-    their range has to fit 63 bits.  With `holes`, NaN counts as the shift.
+    An integer shift of 64-bit integers is taken off before the conversion, so that
+    their range has to fit 63 bits.  Sums of integers of at most 32 bits are exact, and
+    so are the squares of 16 bits without shift.
     """
     sums, squares = _buffers(x.size, channels, "f8")
-    scratch = _scratch
-    integral = x.dtype.itemsize == 8 and x.dtype.kind != "f" and isinstance(shift[0], int)
+    kind, size = x.dtype.kind, x.dtype.itemsize
+    integral = size == 8 and kind != "f" and isinstance(shift[0], int)
+    plain = not any(shift)
     tile = np.array(shift, x.dtype if integral else "f8")
-    if channels > 1:
+    if channels > 1 and not plain:
         tile = np.tile(tile, min(BLOCK, x.size) // channels)
+    in_place = plain and channels == 1 and kind == "f" and size == 8
     for start in range(0, x.size, BLOCK):
         part = x[start : start + BLOCK]
-        size = part.size
-        groups = -(-size // GROUP)
-        padded = scratch.f8[: groups * GROUP]
-        padded[size:] = 0
-        block = padded[:size]
-        offset = tile[:size] if channels > 1 else tile
-        if integral:
-            whole = scratch.i8[:size]
-            np.subtract(part, offset, out=whole.view(x.dtype))
-            np.copyto(block, whole)
-        elif part.dtype == block.dtype:
-            np.subtract(part, offset, out=block)
+        groups = -(-part.size // GROUP)
+        if in_place and part.size == BLOCK:
+            block = part
         else:
-            np.copyto(block, part)
-            np.subtract(block, offset, out=block)
-        if holes:
-            np.copyto(block, 0.0, where=np.isnan(block))
+            block = _load(part, tile, groups, integral=integral, plain=plain)
         at = start // GROUP
-        _sum_block(padded, channels, sums[at : at + groups], squares[at : at + groups])
-    return _by_channel(sums, channels), _by_channel(squares, channels)
+        _sum_block(block, channels, sums[at : at + groups], squares[at : at + groups])
+    narrow = kind != "f" and size <= 4
+    return (
+        _by_channel(sums, channels, exact=narrow),
+        _by_channel(squares, channels, exact=narrow and size <= 2),
+    )
+
+
+def _load(part: Array, tile: Array, groups: int, *, integral: bool, plain: bool) -> Array:
+    """Convert, shift and pad a part into scratch memory of whole groups."""
+    size = part.size
+    padded = _scratch.f8[: groups * GROUP]
+    padded[size:] = 0
+    block = padded[:size]
+    offset = tile[:size] if tile.size > 1 else tile
+    if plain:
+        np.copyto(block, part)
+    elif integral:
+        whole = _scratch.i8[:size]
+        np.subtract(part, offset, out=whole.view(part.dtype))
+        np.copyto(block, whole)
+    elif part.dtype == block.dtype:
+        np.subtract(part, offset, out=block)
+    else:
+        np.copyto(block, part)
+        np.subtract(block, offset, out=block)
+    return padded
 
 
 def round_shift(centre: float, spread: float) -> float:
-    """Give a shift within half a `spread` of `centre` that has few significant bits."""
+    """Give a shift about as close as `spread` to `centre` that has few significant bits."""
     if not (isfinite(centre) and isfinite(spread)):
         return 0.0
-    if spread <= 0.0 or centre == 0.0:
+    if abs(centre) <= 8.0 * spread:
+        return 0.0  # too little would cancel to be worth a pass
+    if spread <= 0.0:
         return centre
     quantum = 2.0 ** floor(log2(spread)) if spread > 1e-300 else 0.0
     steps = centre / quantum if quantum else 0.0

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from hubzarr.errors import InvalidError
-from hubzarr.stats.kernels import byte_sums, extremes, round_shift, shifted_sums
+from hubzarr.stats.kernels import add_wrapping, byte_sums, extremes, round_shift, shifted_sums
 from hubzarr.stats.rows import Rows, combine, constant, row_dtype, wrap
 
 __all__ = ["measure"]
@@ -98,43 +98,36 @@ def _bool_row(n: int, ones: int) -> Row:
 def _integer_rows(flat: Array, channels: int) -> list[Row]:
     lows, highs = extremes(flat, channels)
     low, high = lows.tolist(), highs.tolist()
-    if low == high:
-        return [row.item() for row in _constants(flat, channels, low)]
     n, kind, bits = flat.size // channels, flat.dtype.kind, 8 * flat.dtype.itemsize
+    if low == high:
+        return [constant(flat.dtype, value, n)[0].item() for value in low]
+    shifts = [0] * channels
+    if bits == 64:
+        return _wide_rows(flat, channels, low, high)
     if bits == 8:
         sums, squares = byte_sums(flat, channels)
-        shifts = [0] * channels
-    elif bits == 16:
-        shifts = [0] * channels
-        sums, squares = shifted_sums(flat, channels, shifts)
-    elif bits == 32:
-        shifts = [round(centre) for centre, _ in _sample(flat, channels)]
-        sums, squares = shifted_sums(flat, channels, shifts)
     else:
-        return _wide_rows(flat, channels, low, high)
+        if bits == 32:
+            shifts = [round(round_shift(*pair)) for pair in _sample(flat, channels)]
+        sums, squares = shifted_sums(flat, channels, shifts)
     rows: list[Row] = []
     for c in range(channels):
         s, q, shift = int(sums[c]), int(squares[c]), shifts[c]
         total = s + n * shift
         # One integer division: correctly rounded, however close s * s / n is to q.
         m2 = (n * q - s * s) / n
-        rows.append((n, 0, wrap(total, kind), total / n, m2, low[c], high[c], 0))
+        rows.append((n, 0, wrap(total, kind), total / n, max(m2, 0.0), low[c], high[c], 0))
     return rows
-
-
-def _constants(flat: Array, channels: int, values: list[Any]) -> list[Any]:
-    n = flat.size // channels
-    return [constant(flat.dtype, value, n)[0] for value in values]
 
 
 def _wide_rows(flat: Array, channels: int, low: list[int], high: list[int]) -> list[Row]:
     """64-bit integers: the differences from a pivot are exact as far as float64 goes."""
     n = flat.size // channels
-    shifts: Any = [round(centre) for centre, _ in _sample(flat, channels)]
-    shifts = [min(max(s, a), b) for s, a, b in zip(shifts, low, high, strict=True)]
+    centres = [round(centre) for centre, _ in _sample(flat, channels)]
+    shifts: Any = [min(max(s, a), b) for s, a, b in zip(centres, low, high, strict=True)]
     if any(b - a >= 1 << 63 for a, b in zip(low, high, strict=True)):
         shifts = [float(s) for s in shifts]
-    wrapped = np.add.reduce(flat.reshape(-1, channels), axis=0).tolist()
+    wrapped = add_wrapping(flat, channels).tolist()
     sums, squares = shifted_sums(flat, channels, shifts)
     rows: list[Row] = []
     for c in range(channels):
@@ -158,12 +151,13 @@ def _sample(flat: Array, channels: int) -> list[tuple[float, float]]:
     columns = flat.reshape(n, channels)[::step].astype("f8")
     found = []
     for column in columns.T:
-        values = column[np.isfinite(column)]
-        if values.size == 0:
-            found.append((0.0, 0.0))
-            continue
-        centre = float(values.mean())
-        found.append((centre, sqrt(float(np.square(values - centre).mean()))))
+        values = column
+        centre = float(np.add.reduce(values)) / values.size
+        if not isfinite(centre):
+            values = column[np.isfinite(column)]
+            centre = float(np.add.reduce(values)) / max(values.size, 1)
+        d = values - centre
+        found.append((centre, sqrt(float(np.dot(d, d)) / max(values.size, 1))))
     return found
 
 
@@ -172,58 +166,62 @@ def _float_rows(flat: Array, channels: int) -> list[Row]:
         if flat.dtype.itemsize == 2:
             flat = flat.astype("f4")
         lows, highs = extremes(flat, channels)
-        n = flat.size // channels
-        holes = [0] * channels
         if np.isnan(lows).any():
-            columns = flat.reshape(n, channels)
-            holes = [int(np.count_nonzero(np.isnan(columns[:, c]))) for c in range(channels)]
-            lows, highs = np.fmin.reduce(columns, axis=0), np.fmax.reduce(columns, axis=0)
-        low, high = lows.tolist(), highs.tolist()
-        if all(a == b or a != a for a, b in zip(low, high, strict=True)):
-            sums = squares = np.zeros(channels)
-            shifts = [0.0] * channels
-        else:
-            shifts = [round_shift(*pair) for pair in _sample(flat, channels)]
-            sums, squares = shifted_sums(flat, channels, shifts, holes=any(holes))
-            shifts, sums, squares = _recentre(flat, channels, (shifts, sums, squares), holes)
-        return [
-            _float_row(n - holes[c], holes[c], (shifts[c], float(sums[c]), float(squares[c])),
-                       low[c], high[c])
-            for c in range(channels)
-        ]  # fmt: skip
+            return [_with_holes(flat[c::channels]) for c in range(channels)]
+        return _whole_rows(flat, channels, lows.tolist(), highs.tolist())
 
 
-def _recentre(flat: Array, channels: int, found: Any, holes: list[int]) -> Any:
-    """Once more about the true means, where the sample was so bad that digits cancelled."""
-    shifts, sums, squares = found
-    counts = [max(flat.size // channels - h, 1) for h in holes]
-    means = [float(s) / k for s, k in zip(sums, counts, strict=True)]
-    if all(k * m * m <= 0.99 * float(q) or not isfinite(m) or not isfinite(q)
-           for k, m, q in zip(counts, means, squares, strict=True)):  # fmt: skip
-        return found
-    better = []
-    for shift, mean, k, q in zip(shifts, means, counts, squares, strict=True):
-        moved = shift + mean
-        spread = sqrt(max(float(q) / k - mean * mean, 0.0)) if isfinite(mean) else nan
-        better.append(round_shift(moved, spread) if isfinite(moved) else shift)
-    if better == shifts:
-        return found
-    return better, *shifted_sums(flat, channels, better, holes=any(holes))
-
-
-def _float_row(
-    n: int, holes: int, moments: tuple[float, float, float], low: float, high: float
-) -> Row:
-    if n == 0:
+def _with_holes(column: Array) -> Row:
+    """Measure what is left without the NaN."""
+    valid = column[~np.isnan(column)]
+    holes = column.size - valid.size
+    if valid.size == 0:
         return 0, holes, 0.0, 0.0, 0.0, 0.0, 0.0, 0
+    lows, highs = extremes(valid, 1)
+    row = _whole_rows(valid, 1, lows.tolist(), highs.tolist())[0]
+    return row[0], holes, *row[2:]
+
+
+def _whole_rows(flat: Array, channels: int, low: list[float], high: list[float]) -> list[Row]:
+    """Measure floats without NaN."""
+    sums = squares = np.zeros(channels)
+    shifts = [0.0] * channels
+    if low != high:
+        shifts = [round_shift(*pair) for pair in _sample(flat, channels)]
+        shifts, sums, squares = _recentre(flat, channels, shifts)
+    n = flat.size // channels
+    return [
+        _float_row(n, (shifts[c], float(sums[c]), float(squares[c])), low[c], high[c])
+        for c in range(channels)
+    ]
+
+
+def _recentre(flat: Array, channels: int, shifts: list[float]) -> Any:
+    """Sum about the shifts, and again where the sample was so bad that digits cancelled."""
+    n = flat.size // channels
+    sums, squares = shifted_sums(flat, channels, shifts)
+    better = []
+    for shift, s, q in zip(shifts, sums.tolist(), squares.tolist(), strict=True):
+        mean = s / n
+        if isfinite(q) and n * mean * mean > 0.99 * q:
+            spread = sqrt(max(q / n - mean * mean, 0.0))
+            better.append(round_shift(shift + mean, spread))
+        else:
+            better.append(shift)
+    if better == shifts:
+        return shifts, sums, squares
+    return better, *shifted_sums(flat, channels, better)
+
+
+def _float_row(n: int, moments: tuple[float, float, float], low: float, high: float) -> Row:
     if not (isfinite(low) and isfinite(high)):
         total = nan if low == -inf and high == inf else low if low == -inf else high
-        return n, holes, total, total, nan, low, high, 0
+        return n, 0, total, total, nan, low, high, 0
     if low == high:
-        return n, holes, n * low, low, 0.0, low, high, 0
+        return n, 0, n * low, low, 0.0, low, high, 0
     shift, s, q = moments
     total = s + n * shift
-    return n, holes, total, total / n, max(q - s * (s / n), 0.0), low, high, 0
+    return n, 0, total, total / n, max(q - s * (s / n), 0.0), low, high, 0
 
 
 # Small chunks: few calls, two passes.
@@ -267,11 +265,12 @@ def _small_float(x: Array) -> Row:
 def _small_special(d: Array) -> Row:
     """NaN, infinity, or a sum past the largest float."""
     valid = d[~np.isnan(d)]
-    n = valid.size
+    n, holes = valid.size, d.size - valid.size
     if n == 0:
-        return _float_row(0, d.size, (0.0, 0.0, 0.0), 0.0, 0.0)
+        return 0, holes, 0.0, 0.0, 0.0, 0.0, 0.0, 0
     with np.errstate(all="ignore"):
         low, high = float(np.minimum.reduce(valid)), float(np.maximum.reduce(valid))
         mean = float(np.add.reduce(valid)) / n
         valid -= mean
-        return _float_row(n, d.size - n, (mean, 0.0, float(np.dot(valid, valid))), low, high)
+        row = _float_row(n, (mean, 0.0, float(np.dot(valid, valid))), low, high)
+        return n, holes, *row[2:]

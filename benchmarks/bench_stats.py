@@ -1,0 +1,79 @@
+"""Cost of chunk statistics: nanoseconds per byte for each dtype, beside plain NumPy.
+
+Run ``python benchmarks/bench_stats.py``; the best of a few repeats is printed.
+"""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+
+from hubzarr import stats
+
+
+def best(call, repeats=7):
+    """Seconds of the fastest call."""
+    call()
+    found = float("inf")
+    for _ in range(repeats):
+        start = time.perf_counter()
+        call()
+        found = min(found, time.perf_counter() - start)
+    return found
+
+
+def plain(x, axis=None):
+    """The same statistics by single NumPy calls: the variant that was replaced."""
+    return x.min(axis), x.max(axis), x.sum(axis), x.mean(axis), x.var(axis)
+
+
+def show(label, seconds, nbytes, reference):
+    """Print one line."""
+    print(
+        f"{label:34s} {seconds * 1e6:10.1f} us {seconds / nbytes * 1e9:7.3f} ns/byte"
+        f"   numpy {reference / nbytes * 1e9:7.3f}"
+    )
+
+
+def sample(rng, dtype, shape):
+    """Random data of one dtype."""
+    dtype = np.dtype(dtype)
+    if dtype.kind == "f":
+        return rng.normal(size=shape).astype(dtype)
+    if dtype.kind == "b":
+        return rng.random(shape) < 0.5
+    limits = np.iinfo(dtype)
+    return rng.integers(limits.min, limits.max, shape, dtype=dtype, endpoint=True)
+
+
+def main():
+    """Measure all."""
+    rng = np.random.default_rng(0)
+    for dtype in "? u1 i1 u2 i2 u4 i4 u8 i8 f2 f4 f8".split():
+        x = sample(rng, dtype, 1 << 20)
+        show(f"{x.dtype} 1M", best(lambda x=x: stats.measure(x)), x.nbytes, best(lambda x=x: plain(x), 2))
+    for dtype in ("u1", "u2", "f4"):
+        x = sample(rng, dtype, (1024, 1024, 3))
+        show(
+            f"{x.dtype} RGB 1024x1024x3",
+            best(lambda x=x: stats.measure(x, 3)),
+            x.nbytes,
+            best(lambda x=x: plain(x, (0, 1)), 2),
+        )
+    x = np.where(rng.random(1 << 20) < 0.3, np.nan, rng.normal(size=1 << 20)).astype("f4")
+    show("float32 1M, 30 % NaN", best(lambda: stats.measure(x)), x.nbytes, best(lambda: plain(x), 2))
+    for dtype in ("i4", "f4", "u1"):
+        x = sample(rng, dtype, 16)
+        seconds = best(lambda x=x: [stats.measure(x) for _ in range(1000)]) / 1000
+        show(f"{x.dtype} 16 elements", seconds, x.nbytes, best(lambda x=x: plain(x)))
+    rows = np.concatenate([stats.measure(sample(rng, "f4", 100)) for _ in range(1000)])
+    rows = np.tile(rows, 1000)
+    print(f"combine 1e6 rows: {best(lambda: stats.combine(rows), 3) * 1e3:.1f} ms")
+    few = rows[:4, None]
+    print(f"combine 4 rows: {best(lambda: stats.combine(few)) * 1e6:.1f} us")
+    print(f"finish mean: {best(lambda: stats.finish(few[0, 0], 'mean', input_dtype='f4')) * 1e6:.1f} us")
+
+
+if __name__ == "__main__":
+    main()
