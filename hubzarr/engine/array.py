@@ -1,0 +1,479 @@
+"""One array of one session: reads and writes of any selection, buffered and cached."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator
+from concurrent.futures import Future, wait
+from typing import Any, Final
+
+import numpy as np
+
+from hubzarr.config import get_config
+from hubzarr.engine.buffer import CellBuffer
+from hubzarr.engine.objects import CellStore, WriteIds
+from hubzarr.engine.pool import map_all, submit, threads_for
+from hubzarr.errors import DamagedError
+from hubzarr.indexing import Box, Transform, box_pieces
+from hubzarr.indexing import pieces as pieces_of
+from hubzarr.stats import Rows
+from hubzarr.table.table import TableDraft
+
+__all__ = ["ArrayEngine", "grid_of"]
+
+type Array = np.ndarray[Any, Any]
+type Cell = tuple[int, ...]
+
+#: Bytes of decoded data that are worth a task of their own in the pool.
+TASK_BYTES: Final = 512 << 10
+#: Chunks smaller than this are read in the caller's thread: the GIL is all they cost.
+SMALL_CHUNK: Final = 64 << 10
+
+
+def grid_of(shape: Cell, cell_shape: Cell) -> Cell:
+    """Extent of the chunk grid; an array without axes has a grid of one cell."""
+    return tuple(-(-n // c) for n, c in zip(shape, cell_shape, strict=True)) or (1,)
+
+
+class ArrayEngine:
+    """Reads and writes of one array in one session.
+
+    Parameters
+    ----------
+    cells : CellStore
+        Where its chunks are.
+    shape : tuple of int
+        Of the array.
+    table : TableDraft
+        Which write stored each cell.
+    writes : WriteIds
+        The session's.
+    lock : RLock
+        The session's.
+    """
+
+    def __init__(
+        self,
+        cells: CellStore,
+        shape: Cell,
+        table: TableDraft,
+        writes: WriteIds,
+        lock: threading.RLock,  # type: ignore[valid-type, unused-ignore]
+    ) -> None:
+        self.cells = cells
+        self.shape = shape
+        self.table = table
+        self.writes = writes
+        self.lock = lock
+        self.buffers: OrderedDict[Cell, CellBuffer] = OrderedDict()
+        self.storing: dict[Cell, tuple[Future[Rows | None], CellBuffer, int, bool]] = {}
+        self.buffered_bytes = 0
+        self._spare: list[Array] = []
+
+    @property
+    def pending(self) -> bool:
+        """Whether something was written that no store holds yet."""
+        return bool(self.buffers or self.storing)
+
+    def extent(self, cell: Cell) -> Cell:
+        """Shape of the part of a cell that lies inside the array."""
+        return tuple(
+            [
+                min(c, n - i * c)
+                for i, c, n in zip(cell, self.cells.cell_shape, self.shape, strict=True)
+            ]
+        )
+
+    def id_of(self, cell: Cell) -> int:
+        """Write id of a cell as stored; 0 when never written."""
+        return self.table.id_of(cell or (0,))
+
+    # -- reading -------------------------------------------------------------
+
+    def read(self, t: Transform) -> Array:
+        """The elements of a view, as a new array."""
+        dtype = self.cells.dtype
+        if t.box is not None:
+            shape = tuple([b - a for a, b in t.box])
+            out = np.empty(shape, dtype)
+            if out.size:
+                self._read_box(t.box, out)
+            return out if shape == t.shape else out.reshape(t.shape)
+        out = np.empty(t.shape, dtype)
+        if out.size:
+            self._read_gather(t, out)
+        return out
+
+    def read_cell(self, cell: Cell) -> Array:
+        """The part of a cell inside the array, as the session sees it; don't write to it."""
+        with self.lock:
+            data = self._buffered(cell)
+            if data is not None:
+                return data.copy()
+            write_id = self.id_of(cell)
+        inside = tuple(map(slice, self.extent(cell)))
+        if not write_id:
+            return np.full(self.extent(cell), self.cells.codec.fill_value, self.cells.dtype)
+        return self.cells.read_cell(write_id, cell, keep=False)[inside]
+
+    def _keeps(self, nbytes: int) -> bool:
+        """Whether a read of that size should leave its chunks in the cache."""
+        return nbytes <= self.cells.cache.limit // 8
+
+    def _read_box(self, box: Box, out: Array) -> None:
+        cells = self.cells
+        keep = self._keeps(out.nbytes)
+        jobs: list[tuple[int, Cell, Any, Any, bool]] = []
+        plan = box_pieces(box, cells.cell_shape, self.shape)
+        with self.lock:
+            held = bool(self.buffers or self.storing)
+            id_of = self.table.ids.get
+            for cell, inside, where, whole in plan:
+                if held:
+                    data = self._buffered(cell)
+                    if data is not None:
+                        out[where] = data[inside]
+                        continue
+                write_id = id_of(cell or (0,))
+                if not write_id:
+                    out[where] = cells.codec.fill_value
+                else:
+                    jobs.append((int(write_id), cell, inside, where, whole))
+        if not jobs:
+            return
+
+        def run(job: tuple[int, Cell, Any, Any, bool]) -> None:
+            write_id, cell, inside, where, whole = job
+            part = out[where] if where else out
+            # What the cache would not keep is decoded straight into the result.
+            if whole and part.shape == cells.cell_shape and (not keep or cells.shard):
+                cells.read_cell_into(write_id, cell, part)
+            elif cells.shard:
+                self._read_inner(write_id, cell, inside, part, keep)
+            else:
+                part[...] = cells.read_cell(write_id, cell, keep)[inside]
+
+        self._run(run, jobs, out.nbytes)
+
+    def _run(self, work: Any, jobs: list[Any], nbytes: int) -> None:
+        if len(jobs) == 1:
+            work(jobs[0])
+            return
+        storage = self.cells.storage
+        batch = 1
+        if storage.is_local:
+            each = max(1, nbytes // len(jobs))
+            batch = len(jobs) if each < SMALL_CHUNK else max(1, TASK_BYTES // each)
+        map_all(work, jobs, storage.concurrency, batch)
+
+    def _read_inner(
+        self, write_id: int, cell: Cell, inside: tuple[slice, ...], out: Array, keep: bool
+    ) -> None:
+        """Read a box inside a shard: only the inner chunks that it touches."""
+        cells = self.cells
+        box = tuple((s.start, s.stop) for s in inside)
+        plan = list(box_pieces(box, cells.chunk_shape, cells.cell_shape))
+        found = cells.read_inner(write_id, cell, [piece.cell for piece in plan], keep)
+        for piece, chunk in zip(plan, found, strict=True):
+            out[piece.out] = cells.codec.fill_value if chunk is None else chunk[piece.inside]
+
+    def _read_gather(self, t: Transform, out: Array) -> None:
+        cells = self.cells
+        keep = self._keeps(out.nbytes)
+        shard = cells.shard
+        groups: dict[tuple[int, Cell], list[tuple[Cell, Any, Any]]] = {}
+        with self.lock:
+            for cell, inside, where, _ in pieces_of(t, cells.chunk_shape, self.shape):
+                outer, inner = cell, cell
+                if shard is not None:
+                    outer = tuple([c // n for c, n in zip(cell, shard.grid, strict=True)])
+                    inner = tuple([c % n for c, n in zip(cell, shard.grid, strict=True)])
+                data = self._buffered(outer)
+                if data is not None:
+                    if shard is not None:
+                        data = data[
+                            tuple(
+                                slice(i * n, (i + 1) * n)
+                                for i, n in zip(inner, cells.chunk_shape, strict=True)
+                            )
+                        ]
+                    out[where] = data[inside]
+                    continue
+                write_id = self.id_of(outer)
+                if not write_id:
+                    out[where] = cells.codec.fill_value
+                else:
+                    groups.setdefault((write_id, outer), []).append((inner, inside, where))
+
+        def run(job: tuple[tuple[int, Cell], list[tuple[Cell, Any, Any]]]) -> None:
+            (write_id, cell), wanted = job
+            if shard is None:
+                chunk = cells.read_cell(write_id, cell, keep)
+                for _, inside, where in wanted:
+                    out[where] = chunk[inside]
+                return
+            found = cells.read_inner(write_id, cell, [w[0] for w in wanted], keep)
+            for (_, inside, where), part in zip(wanted, found, strict=True):
+                out[where] = cells.codec.fill_value if part is None else part[inside]
+
+        if groups:
+            self._run(run, list(groups.items()), out.nbytes)
+
+    def _buffered(self, cell: Cell) -> Array | None:
+        """The part of a cell inside the array if it is in a buffer. Needs the lock."""
+        if cell in self.storing:
+            self._finish(cell)
+        buffer = self.buffers.get(cell)
+        if buffer is None:
+            return None
+        if buffer.missing:
+            self._fill(cell, buffer, self.id_of(cell))
+        return buffer.data if self.shape else buffer.data.reshape(())
+
+    def _fill(self, cell: Cell, buffer: CellBuffer, write_id: int) -> None:
+        """Take what was not written from the stored cell."""
+        if write_id:
+            stored = self.cells.read_cell(write_id, cell)
+            inside = tuple(map(slice, self.extent(cell)))
+            buffer.fill_from(stored[inside].reshape(buffer.data.shape))
+        else:
+            fill = np.asarray(self.cells.codec.fill_value, self.cells.dtype)
+            buffer.fill_from(np.broadcast_to(fill, buffer.data.shape))
+
+    # -- writing -------------------------------------------------------------
+
+    def write(self, t: Transform, value: Array) -> None:
+        """Set the elements of a view; `value` has the view's shape and the array's dtype."""
+        if not t.size:
+            return
+        with self.lock:
+            self._reap()
+            if t.box is not None:
+                value = value.reshape([b - a for a, b in t.box])
+                plan = box_pieces(t.box, self.cells.cell_shape, self.shape)
+                rest = self._write_whole(list(plan), value)
+            else:
+                rest = pieces_of(t, self.cells.cell_shape, self.shape)
+            for cell, inside, where, _ in rest:
+                buffer = self._buffer(cell)
+                inside = inside or (slice(0, 1),)
+                buffer.data[inside] = value[where]
+                buffer.mark(inside)
+                if buffer.full:
+                    self._store_soon(cell)
+            self._bound()
+
+    def write_row(self, row: int, value: Any) -> None:
+        """Set one index of axis 0 of an array whose cells span all other axes."""
+        rows = self.cells.cell_shape[0]
+        cell = (row // rows, *(0,) * (len(self.shape) - 1))
+        with self.lock:
+            buffer = self.buffers.get(cell)
+            if buffer is None:
+                self._reap()
+                buffer = self._buffer(cell)
+                self._bound()
+            row %= rows
+            buffer.data[row] = value
+            buffer.mark_row(row)
+            if buffer.full:
+                self._store_soon(cell)
+
+    @property
+    def spans_rows(self) -> bool:
+        """Whether each cell spans all axes but the first, as `write_row` needs."""
+        return bool(self.shape) and all(
+            n <= c for n, c in zip(self.shape[1:], self.cells.cell_shape[1:], strict=True)
+        )
+
+    def _write_whole(self, plan: list[Any], value: Array) -> Iterator[Any]:
+        """Store cells that a large write covers wholly, past the buffers; return the rest."""
+        whole = [piece for piece in plan if piece.whole]
+        if len(whole) < 2:
+            return iter(plan)
+        cells = self.cells
+        for piece in whole:
+            if piece.cell in self.storing:
+                self._finish(piece.cell)
+            self._drop(piece.cell)
+        write_id = self._fresh_id(piece.cell for piece in whole)
+        old = [self.id_of(piece.cell) for piece in whole]
+
+        def run(job: tuple[Any, int]) -> tuple[bool, Rows | None]:
+            piece, before = job
+            block = np.ascontiguousarray(value[piece.out]).reshape(self.extent(piece.cell))
+            if not before and cells.codec.is_fill(block):
+                return False, None
+            return True, cells.store_cell(write_id, piece.cell, block)
+
+        batch = 1
+        if cells.storage.is_local:
+            batch = max(1, TASK_BYTES // max(1, cells.codec.nbytes))
+        results = map_all(
+            run, list(zip(whole, old, strict=True)), cells.storage.concurrency, batch
+        )
+        for piece, (stored, row) in zip(whole, results, strict=True):
+            if stored:
+                self.table.assign(piece.cell or (0,), write_id, row)
+        return iter([piece for piece in plan if not piece.whole])
+
+    def _fresh_id(self, touched: Iterator[Cell]) -> int:
+        """A write id that none of the cells was stored under in this session."""
+        write_id = self.writes.take()
+        if any(self.id_of(cell) == write_id for cell in touched):
+            write_id = self.writes.rotate()
+        return write_id
+
+    def _buffer(self, cell: Cell) -> CellBuffer:
+        """The buffer of a cell, made if there is none. Needs the lock."""
+        if cell in self.storing:
+            self._finish(cell)
+        buffer = self.buffers.get(cell)
+        if buffer is None:
+            extent = self.extent(cell) or (1,)
+            rows = self.cells.cell_shape[0] if cell else 1
+            buffer = CellBuffer(self._memory((rows, *extent[1:])), extent[0])
+            self.buffers[cell] = buffer
+            self.buffered_bytes += buffer.memory.nbytes
+        return buffer
+
+    def _memory(self, shape: Cell) -> Array:
+        for i, spare in enumerate(self._spare):
+            if spare.shape == shape:
+                return self._spare.pop(i)
+        return np.empty(shape, self.cells.dtype)
+
+    def _drop(self, cell: Cell) -> None:
+        buffer = self.buffers.pop(cell, None)
+        if buffer is not None:
+            self.buffered_bytes -= buffer.memory.nbytes
+
+    def _bound(self) -> None:
+        """Keep the buffers within their limit: the oldest leave first. Needs the lock."""
+        limit = get_config().buffer_bytes
+        while self.buffered_bytes > limit and (self.buffers or self.storing):
+            if self.buffers and len(self.storing) < self._in_flight():
+                self._store_soon(next(iter(self.buffers)))
+            else:
+                self._finish(next(iter(self.storing)))
+
+    def _in_flight(self) -> int:
+        return 2 * threads_for(self.cells.storage.concurrency)
+
+    def _store_soon(self, cell: Cell) -> None:
+        """Start storing a buffered cell in the pool. Needs the lock."""
+        while len(self.storing) >= self._in_flight():
+            self._finish(next(iter(self.storing)))
+        buffer = self.buffers.pop(cell)
+        before = self.id_of(cell)
+        write_id = self._fresh_id(iter((cell,)))
+        partial = not buffer.full
+        if partial:
+            buffer.memory[len(buffer.rows) :] = self.cells.codec.fill_value
+
+        def work() -> Rows | None:
+            if buffer.missing:
+                self._fill(cell, buffer, before)
+            block = buffer.data.reshape(self.extent(cell))
+            return self.cells.store_cell(write_id, cell, block)
+
+        future = submit(self.cells.storage.concurrency, work)
+        self.storing[cell] = (future, buffer, write_id, partial)
+
+    def _finish(self, cell: Cell) -> None:
+        """Wait until a cell is stored. If that failed, it stays in its buffer."""
+        future, buffer, write_id, partial = self.storing[cell]
+        wait((future,))
+        del self.storing[cell]
+        error = future.exception()
+        if error is not None:
+            self.buffers[cell] = buffer
+            raise error
+        self.buffered_bytes -= buffer.memory.nbytes
+        if partial and buffer.memory.shape == self.cells.cell_shape:
+            self.cells.remember(write_id, cell, buffer.memory)  # likely to be written again
+        elif len(self._spare) < 4:
+            self._spare.append(buffer.memory)
+        self.table.assign(cell or (0,), write_id, future.result())
+
+    def _reap(self) -> None:
+        """Record the cells that were stored meanwhile. Needs the lock."""
+        for cell in [cell for cell, (future, *_) in self.storing.items() if future.done()]:
+            self._finish(cell)
+
+    def flush(self) -> None:
+        """Store everything that was written. What can't be stored stays buffered."""
+        with self.lock:
+            while self.buffers or self.storing:
+                if self.buffers and len(self.storing) < self._in_flight():
+                    self._store_soon(next(iter(self.buffers)))
+                else:
+                    self._finish(next(iter(self.storing)))
+
+    def discard(self) -> None:
+        """Forget everything that is buffered."""
+        with self.lock:
+            wait([future for future, *_ in self.storing.values()])
+            self.storing.clear()
+            self.buffers.clear()
+            self.buffered_bytes = 0
+
+    # -- shape ---------------------------------------------------------------
+
+    def resize(self, shape: Cell) -> None:
+        """Change the shape; new elements are fill, cells that are cut lose what is cut off."""
+        with self.lock:
+            old = self.shape
+            grows = all(b >= a for a, b in zip(old, shape, strict=True))
+            if not (grows and old[1:] == shape[1:]):
+                self.flush()
+            self.shape = shape
+            self.table.resize(grid_of(shape, self.cells.cell_shape))
+            if grows:
+                self._grow_buffers()
+            else:
+                self._trim(old)
+
+    def _grow_buffers(self) -> None:
+        for cell in list(self.storing):
+            buffer = self.storing[cell][1]
+            if self.extent(cell)[0] > len(buffer.rows):
+                self._finish(cell)
+        for cell, buffer in self.buffers.items():
+            if self.extent(cell)[0] > len(buffer.rows):
+                buffer.grow(self.extent(cell)[0])
+
+    def _trim(self, old: Cell) -> None:
+        """Put fill values where stored edge cells held data outside the new shape."""
+        for axis, (before, after) in enumerate(zip(old, self.shape, strict=True)):
+            size = self.cells.cell_shape[axis]
+            if after < before and after % size:
+                box = tuple(
+                    (after // size, after // size + 1) if d == axis else (0, g)
+                    for d, g in enumerate(grid_of(self.shape, self.cells.cell_shape))
+                )
+                for cell in np.ndindex(*[b - a for a, b in box]):
+                    at = tuple(a + c for (a, _), c in zip(box, cell, strict=True))
+                    write_id = self.id_of(at)
+                    if write_id:
+                        self._fill(at, self._buffer(at), write_id)
+        self.flush()
+
+    def fill_scalar(self) -> Any:
+        """The fill value as a NumPy scalar."""
+        return self.cells.codec.fill_value
+
+    def check(self) -> None:
+        """Raise if the table and the shape disagree."""
+        if self.table.grid != grid_of(self.shape, self.cells.cell_shape):
+            raise DamagedError(
+                f"the chunk table has a grid of {self.table.grid} cells, but shape {self.shape} "
+                f"needs {grid_of(self.shape, self.cells.cell_shape)}"
+            )
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return math.prod(self.shape)

@@ -1,0 +1,279 @@
+"""Chunk objects of one array: paths, reading and decoding, measuring and storing."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import numpy as np
+
+from hubzarr.codecs import ChunkCodec, ShardCodec, compile_codec, compile_key
+from hubzarr.engine.cache import ChunkCache
+from hubzarr.engine.pool import in_pool, map_all
+from hubzarr.errors import DamagedError
+from hubzarr.stats import Rows, channels, measure, stats_dtype
+from hubzarr.storage.base import Storage
+
+__all__ = ["CellStore", "WriteIds", "data_path"]
+
+type Array = np.ndarray[Any, Any]
+type Cell = tuple[int, ...]
+
+#: Reads of neighbouring inner chunks are joined over gaps of at most this many bytes.
+GAP_LOCAL: Final = 16 << 10
+GAP_REMOTE: Final = 1 << 20
+#: Inner chunks of a shard are encoded in parallel from this size on.
+PARALLEL_SHARD: Final = 1 << 20
+
+
+class WriteIds:
+    """The write ids that one session has brought in since its last commit.
+
+    Parameters
+    ----------
+    draw : callable, optional
+        Returns a new 64-bit id; random by default.
+    """
+
+    def __init__(self, draw: Callable[[], int] | None = None) -> None:
+        self._draw = draw or _random_id
+        self.current = self._draw()
+        self.used: list[int] = []
+
+    def take(self) -> int:
+        """The id for the next object; counts as used."""
+        if not self.used or self.used[-1] != self.current:
+            self.used.append(self.current)
+        return self.current
+
+    def rotate(self) -> int:
+        """Begin a new batch: later objects get another id than earlier ones."""
+        self.current = self._draw()
+        return self.take()
+
+    def reset(self) -> None:
+        """Start over after a commit."""
+        self.current = self._draw()
+        self.used = []
+
+
+def _random_id() -> int:
+    while True:
+        value = int.from_bytes(secrets.token_bytes(8), "big")
+        if value:  # 0 means "never written"
+            return value
+
+
+def data_path(write_id: int, home: str) -> str:
+    """Directory of the chunks of one array that one write stored, with a slash."""
+    return f"data/{write_id:016x}/{home}/" if home else f"data/{write_id:016x}/"
+
+
+class CellStore:
+    """Reads and stores the chunk objects of one array.
+
+    Parameters
+    ----------
+    storage : Storage
+        The repository's.
+    home : str
+        Where the array's chunks live below a write id.
+    document : dict
+        Its ``zarr.json``.
+    cache : ChunkCache
+        For decoded chunks.
+    """
+
+    def __init__(
+        self, storage: Storage, home: str, document: dict[str, Any], cache: ChunkCache
+    ) -> None:
+        self.storage = storage
+        self.home = home
+        self.cache = cache
+        self.codec: ChunkCodec = compile_codec(document)
+        self.shard = self.codec if isinstance(self.codec, ShardCodec) else None
+        self.key = compile_key(document)
+        self.dtype = self.codec.dtype
+        self.cell_shape = self.codec.shape
+        #: What one decode yields: an inner chunk of a shard, or a whole cell.
+        self.chunk_shape = self.shard.inner_codec.shape if self.shard else self.cell_shape
+        self.stats = stats_dtype(self.dtype)
+        self.channels = channels(document["shape"], self.cell_shape)
+        self._space = (storage.url, home)
+        self._prefixes: dict[int, str] = {}
+
+    # -- paths and errors ----------------------------------------------------
+
+    def path(self, write_id: int, cell: Cell) -> str:
+        """Path of a cell's object."""
+        prefix = self._prefixes.get(write_id)
+        if prefix is None:
+            if len(self._prefixes) > 4096:
+                self._prefixes.clear()
+            prefix = self._prefixes[write_id] = data_path(write_id, self.home)
+        return prefix + self.key(cell)
+
+    def lost(self, write_id: int, cell: Cell) -> DamagedError:
+        """The error for a chunk that the table knows and the store doesn't have."""
+        path = self.path(write_id, cell)
+        return DamagedError(
+            f"chunk {path} is missing from {self.storage.url} although a commit says that it was "
+            "stored: restore the file from a copy; other chunks can still be read",
+            path=path,
+            cell=cell,
+        )
+
+    def _damaged(self, write_id: int, cell: Cell, error: DamagedError) -> DamagedError:
+        path = self.path(write_id, cell)
+        return DamagedError(
+            f"chunk {path} in {self.storage.url} is damaged: {error}; restore the file from a "
+            "copy, or read an earlier version",
+            path=path,
+            cell=cell,
+        )
+
+    # -- reading -------------------------------------------------------------
+
+    def read_cell(self, write_id: int, cell: Cell, keep: bool = True) -> Array:
+        """A whole cell, decoded; read-only if it comes from or goes to the cache."""
+        key = (self._space, write_id, cell)
+        found = self.cache.get(key)
+        if found is not None:
+            return found
+        data = self.storage.get(self.path(write_id, cell))
+        if data is None:
+            raise self.lost(write_id, cell)
+        try:
+            value = self.codec.decode(data)
+        except DamagedError as error:
+            raise self._damaged(write_id, cell, error) from error
+        if keep:
+            self.cache.put(key, value)
+        return value
+
+    def remember(self, write_id: int, cell: Cell, value: Array) -> None:
+        """Keep a decoded cell that was just stored; its memory must not change any more."""
+        self.cache.put((self._space, write_id, cell), value)
+
+    def read_cell_into(self, write_id: int, cell: Cell, out: Array) -> None:
+        """Decode a whole cell into an array of its shape."""
+        found = self.cache.get((self._space, write_id, cell))
+        if found is not None:
+            out[...] = found
+            return
+        data = self.storage.get(self.path(write_id, cell))
+        if data is None:
+            raise self.lost(write_id, cell)
+        try:
+            if self.shard and out.nbytes >= PARALLEL_SHARD and not in_pool():
+                self.shard.decode_shard_into(data, out, map=self._map)
+            else:
+                self.codec.decode_into(data, out)
+        except DamagedError as error:
+            raise self._damaged(write_id, cell, error) from error
+
+    def read_inner(
+        self, write_id: int, cell: Cell, wanted: Sequence[Cell], keep: bool
+    ) -> list[Array | None]:
+        """Some inner chunks of a shard, decoded; None for those never written.
+
+        `wanted` holds positions inside the shard.
+        """
+        shard = self.shard
+        if shard is None:
+            raise DamagedError("read_inner needs a sharded array")
+        out: list[Array | None] = [None] * len(wanted)
+        whole = self.cache.get((self._space, write_id, cell))
+        missing: list[tuple[int, Cell]] = []
+        for i, inner in enumerate(wanted):
+            if whole is not None:
+                out[i] = whole[_box(inner, self.chunk_shape)]
+                continue
+            out[i] = self.cache.get((self._space, write_id, cell, inner))
+            if out[i] is None:
+                missing.append((i, inner))
+        if not missing:
+            return out
+        index = self._shard_index(write_id, cell)
+        places: list[tuple[int, int, int, Cell]] = []
+        for i, inner in missing:
+            offset, length = index[int(np.ravel_multi_index(inner, shard.grid))].tolist()
+            if offset != 2**64 - 1:
+                places.append((offset, length, i, inner))
+        for data, group in self._read_places(write_id, cell, sorted(places)):
+            for start, stop, i, inner in group:
+                try:
+                    value = shard.inner_codec.decode(data[start:stop])
+                except DamagedError as error:
+                    raise self._damaged(write_id, cell, error) from error
+                out[i] = value
+                if keep:
+                    self.cache.put((self._space, write_id, cell, inner), value)
+        return out
+
+    def _shard_index(self, write_id: int, cell: Cell) -> Array:
+        shard = self.shard
+        key = (self._space, write_id, cell, "index")
+        found = self.cache.get(key)
+        if found is not None or shard is None:
+            return found  # type: ignore[return-value]
+        data = self.storage.get_range(self.path(write_id, cell), *shard.index_range())
+        if data is None:
+            raise self.lost(write_id, cell)
+        try:
+            index = shard.parse_index(data)
+        except DamagedError as error:
+            raise self._damaged(write_id, cell, error) from error
+        self.cache.put(key, index)
+        return index
+
+    def _read_places(
+        self, write_id: int, cell: Cell, places: list[tuple[int, int, int, Cell]]
+    ) -> list[tuple[memoryview, list[tuple[int, int, int, Cell]]]]:
+        """Bytes of several places of one object, neighbours read together."""
+        gap = GAP_LOCAL if self.storage.is_local else GAP_REMOTE
+        spans: list[tuple[int, int, list[tuple[int, int, int, Cell]]]] = []
+        for offset, length, i, inner in places:
+            if spans and offset - spans[-1][1] <= gap:
+                first, stop, group = spans[-1]
+                group.append((offset - first, offset - first + length, i, inner))
+                spans[-1] = (first, max(stop, offset + length), group)
+            else:
+                spans.append((offset, offset + length, [(0, length, i, inner)]))
+        path = self.path(write_id, cell)
+        out = []
+        for first, stop, group in spans:
+            data = self.storage.get_range(path, first, stop)
+            if data is None:
+                raise self.lost(write_id, cell)
+            out.append((memoryview(data), group))
+        return out
+
+    # -- storing -------------------------------------------------------------
+
+    def store_cell(self, write_id: int, cell: Cell, block: Array) -> Rows | None:
+        """Measure, encode and store a cell.
+
+        `block` holds the elements inside the array; a cell at the edge is padded with the
+        fill value. Returns its statistics, None for dtypes that have none.
+        """
+        row = None if self.stats is None else measure(block, self.channels)
+        full = block
+        if block.shape != self.cell_shape:
+            full = self.codec.filled()
+            full[tuple(map(slice, block.shape))] = block
+        if self.shard is not None and full.nbytes >= PARALLEL_SHARD and not in_pool():
+            data: Any = self.shard.encode_shard(full, map=self._map)
+        else:
+            data = self.codec.encode(full)
+        self.storage.put(self.path(write_id, cell), data)
+        return row
+
+    def _map(self, work: Callable[..., Any], *items: Any) -> list[Any]:
+        tasks = list(zip(*items, strict=True))
+        return map_all(lambda task: work(*task), tasks, self.storage.concurrency)
+
+
+def _box(position: Cell, shape: Cell) -> tuple[slice, ...]:
+    return tuple(slice(p * n, (p + 1) * n) for p, n in zip(position, shape, strict=True))

@@ -1,0 +1,91 @@
+"""The threads that encode, decode and wait for stores: one pool per process."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from hubzarr.config import get_config
+
+__all__ = ["in_pool", "map_all", "submit"]
+
+
+class _Pools:
+    """Executors by number of threads, made when first needed and again after a fork."""
+
+    def __init__(self) -> None:
+        self.by_size: dict[int, ThreadPoolExecutor] = {}
+        self.lock = threading.Lock()
+
+    def get(self, threads: int) -> ThreadPoolExecutor:
+        pool = self.by_size.get(threads)
+        if pool is None:
+            with self.lock:
+                pool = self.by_size.get(threads)
+                if pool is None:
+                    pool = ThreadPoolExecutor(threads, thread_name_prefix="hubzarr")
+                    self.by_size[threads] = pool
+        return pool
+
+
+_pools = _Pools()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_pools.__init__)  # type: ignore[misc]
+
+
+def in_pool() -> bool:
+    """Whether this thread belongs to the pool: it must not wait for the pool."""
+    return threading.current_thread().name.startswith("hubzarr")
+
+
+def threads_for(concurrency: int) -> int:
+    """Threads for work on a store with that much useful concurrency."""
+    return max(get_config().threads, concurrency if concurrency > 8 else 1)
+
+
+def submit[**P, T](
+    concurrency: int, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs
+) -> Future[T]:
+    """Start work in the pool."""
+    return _pools.get(threads_for(concurrency)).submit(work, *args, **kwargs)
+
+
+def map_all[S, T](
+    work: Callable[[S], T], items: Sequence[S], concurrency: int, batch: int = 1
+) -> list[T]:
+    """Results of `work` for all items, in order; `batch` items make one task.
+
+    Runs in the caller's thread when there is only one task: a hop to another thread
+    costs more than a small read. The first error is raised after all tasks have ended,
+    so that nothing goes on behind the caller's back.
+    """
+    if len(items) <= batch or in_pool() or threads_for(concurrency) == 1:
+        return [work(item) for item in items]
+    groups = [items[i : i + batch] for i in range(0, len(items), batch)]
+    pool = _pools.get(threads_for(concurrency))
+
+    def run(group: Iterable[S]) -> list[T]:
+        return [work(item) for item in group]
+
+    # The caller works too instead of only waiting: one thread hop less.
+    futures = [pool.submit(run, group) for group in groups[1:]]
+    failure: BaseException | None = None
+    out: list[T] = []
+    try:
+        out.extend(run(groups[0]))
+    except BaseException as error:  # noqa: BLE001  re-raised below
+        failure = error
+        for future in futures:
+            future.cancel()
+    for future in futures:
+        if future.cancelled():
+            continue
+        try:
+            out.extend(future.result())
+        except BaseException as error:  # noqa: BLE001  re-raised below
+            failure = failure or error
+    if failure is not None:
+        raise failure
+    return out
