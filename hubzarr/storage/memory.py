@@ -36,13 +36,13 @@ class _Tree:
     def remove(self, path: str) -> None:
         if self.objects.pop(path, None) is None:
             return
-        while path:
+        # One name may be an object and a directory: it goes when it is neither any more.
+        while path and path not in self.children and path not in self.objects:
             directory, _, last = path.rpartition("/")
             siblings = self.children[directory]
             del siblings[last]
-            if siblings:
-                break
-            del self.children[directory]
+            if not siblings:
+                del self.children[directory]
             path = directory
 
     def below(self, directory: str) -> list[str]:
