@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from hubzarr.errors import InvalidError, OutOfBoundsError
-from hubzarr.stats.kernels import BLOCK, GROUP, float_scratch
+from hubzarr.stats.kernels import BLOCK, GROUP, clear_nan, float_scratch
 from hubzarr.stats.measure import measure
 from hubzarr.stats.rows import Rows, combine, row_dtype
 
@@ -21,6 +21,7 @@ __all__ = ["measure_axes", "measure_many"]
 
 type Array = np.ndarray[Any, Any]
 
+_ONES = np.ones(GROUP)
 _NARROW = 64  # below, summing across short rows costs more than down long columns
 
 
@@ -171,23 +172,43 @@ def _measure_piece(piece: Array, kept: int, length: int, out: Rows) -> None:
     out[...] = found.reshape(out.shape)
 
 
+def _sum(d: Array, axis: int) -> Array:
+    if axis == 1:
+        return np.vecdot(d, _ONES[: d.shape[1]])  # type: ignore[no-any-return]
+    return np.add.reduce(d, axis=0)  # type: ignore[no-any-return]
+
+
 def _squares(d: Array, axis: int) -> Array:
     if axis == 1:
         return np.vecdot(d, d)  # type: ignore[no-any-return]
-    np.multiply(d, d, out=d)
-    return np.add.reduce(d, axis=0)  # type: ignore[no-any-return]
+    return np.einsum("ij,ij->j", d, d)  # type: ignore[no-any-return]
+
+
+def _deviations(d: Array, axis: int, moments: Any, valid: Array | None = None) -> Array:
+    """Sum of squared deviations, given sum and mean; may spoil `d`.
+
+    A second pass about the mean is only needed where the plain sum of squares would
+    lose more than two digits.
+    """
+    total, mean = moments
+    squares = _squares(d, axis)
+    rest: Array = squares - total * mean
+    if (rest >= 0.01 * squares).all():
+        return rest
+    d -= np.expand_dims(mean, axis)
+    if valid is not None:
+        d *= valid
+    return _squares(d, axis)
 
 
 def _integers(d: Array, axis: int, out: Rows) -> None:
     """Booleans and integers of at most 32 bits: sums are exact in float64."""
     out["n"] = n = d.shape[axis]
-    total = np.add.reduce(d, axis=axis)
-    out["sum"] = total
-    out["min"] = np.minimum.reduce(d, axis=axis)
-    out["max"] = np.maximum.reduce(d, axis=axis)
-    out["mean"] = mean = total / n
-    d -= np.expand_dims(mean, axis)
-    out["m2"] = np.where(out["min"] == out["max"], 0.0, _squares(d, axis))
+    total = _sum(d, axis)
+    low, high = np.minimum.reduce(d, axis=axis), np.maximum.reduce(d, axis=axis)
+    mean = total / n
+    m2 = np.where(low == high, 0.0, _deviations(d, axis, (total, mean)))
+    out["sum"], out["mean"], out["m2"], out["min"], out["max"] = total, mean, m2, low, high
 
 
 def _wide_integers(x: Array, axis: int, out: Rows) -> None:
@@ -196,32 +217,33 @@ def _wide_integers(x: Array, axis: int, out: Rows) -> None:
     out["sum"] = total = np.add.reduce(x, axis=axis)
     out["min"] = low = np.minimum.reduce(x, axis=axis)
     out["max"] = high = np.maximum.reduce(x, axis=axis)
-    d = (x - np.expand_dims(low, axis)).view("u8").astype("f8")
-    centre = np.add.reduce(d, axis=axis) / n
+    x = x - np.expand_dims(low, axis)
+    d = float_scratch(x.size).reshape(x.shape)
+    np.copyto(d, x.view("u8"))
+    rise = _sum(d, axis)
+    centre = rise / n
     magnitude = np.maximum(np.abs(low.astype("f8")), np.abs(high.astype("f8")))
     out["mean"] = np.where(magnitude * n < 2.0**62, total / n, low + centre)
-    d -= np.expand_dims(centre, axis)
-    out["m2"] = np.where(low == high, 0.0, _squares(d, axis))
+    out["m2"] = np.where(low == high, 0.0, _deviations(d, axis, (rise, centre)))
 
 
 def _floats(d: Array, axis: int, out: Rows) -> None:
     n: Any = d.shape[axis]
-    total = np.add.reduce(d, axis=axis)
-    gaps = None
-    if not np.isfinite(total).all():
-        gaps = np.isnan(d)
-        out["nan"] = holes = np.count_nonzero(gaps, axis=axis)
-        n = n - holes
-        low, high = np.fmin.reduce(d, axis=axis), np.fmax.reduce(d, axis=axis)
-        low, high = np.where(n, low, 0.0), np.where(n, high, 0.0)
-        d[gaps] = 0.0
-        total = np.add.reduce(d, axis=axis)
-    else:
+    total = _sum(d, axis)
+    valid = None
+    if np.isfinite(total).all():
         low, high = np.minimum.reduce(d, axis=axis), np.maximum.reduce(d, axis=axis)
+    else:
+        low, high = np.fmin.reduce(d, axis=axis), np.fmax.reduce(d, axis=axis)
+        valid = clear_nan(d)
+        whole, n = n, np.count_nonzero(valid, axis=axis)
+        out["nan"] = whole - n
+        low, high = np.where(n, low, 0.0), np.where(n, high, 0.0)
+        total = _sum(d, axis)
     mean = np.where(low == high, low, total / np.maximum(n, 1))
-    d -= np.expand_dims(mean, axis)
-    if gaps is not None:
-        d[gaps] = 0.0
-    m2 = np.where((low == high) & np.isfinite(low), 0.0, _squares(d, axis))
+    m2 = _deviations(d, axis, (total, mean), valid)
+    m2 = np.where(low == high, 0.0, m2)
+    if valid is not None:
+        m2 = np.where(np.isinf(low) | np.isinf(high), np.nan, m2)
     out["n"], out["sum"], out["mean"], out["min"], out["max"] = n, total, mean, low, high
-    out["m2"] = m2 if gaps is None else np.where(np.isinf(low) | np.isinf(high), np.nan, m2)
+    out["m2"] = m2

@@ -47,6 +47,7 @@ class _Scratch(threading.local):
         self.f4 = np.empty(2 * BLOCK, "f4")
         self.f8 = np.empty(BLOCK, "f8")
         self.i8 = np.empty(BLOCK, "i8")
+        self.valid = np.empty(BLOCK, "?")
 
 
 _scratch = _Scratch()
@@ -58,11 +59,12 @@ def float_scratch(size: int) -> Array:
     return _scratch.f8[:size]
 
 
-def extremes(x: Array, channels: int) -> tuple[Array, Array]:
-    """Smallest and largest element of each channel; NaN where there is one."""
+def extremes(x: Array, channels: int, *, holes: bool = False) -> tuple[Array, Array]:
+    """Smallest and largest element of each channel; NaN where there is one, or past `holes`."""
+    low, high = (np.fmin, np.fmax) if holes else (np.minimum, np.maximum)
     if channels == 1:
-        return np.minimum.reduce(x).reshape(1), np.maximum.reduce(x).reshape(1)
-    return _fold(np.minimum, x, channels), _fold(np.maximum, x, channels)
+        return low.reduce(x).reshape(1), high.reduce(x).reshape(1)
+    return _fold(low, x, channels), _fold(high, x, channels)
 
 
 def add_wrapping(x: Array, channels: int) -> Array:
@@ -130,12 +132,14 @@ def byte_sums(x: Array, channels: int) -> tuple[Array, Array]:
     return _by_channel(sums, channels), _by_channel(squares, channels)
 
 
-def shifted_sums(x: Array, channels: int, shift: list[float] | list[int]) -> tuple[Array, Array]:
+def shifted_sums(
+    x: Array, channels: int, shift: list[float] | list[int], *, holes: bool = False
+) -> tuple[Array, Array]:
     """Sums and sums of squares, by channel, of ``x - shift`` in float64.
 
     An integer shift of 64-bit integers is taken off before the conversion, so that
     their range has to fit 63 bits.  Sums of integers of at most 32 bits are exact, and
-    so are the squares of 16 bits without shift.
+    so are the squares of 16 bits without shift.  With `holes`, NaN counts as the shift.
     """
     sums, squares = _buffers(x.size, channels, "f8")
     kind, size = x.dtype.kind, x.dtype.itemsize
@@ -144,7 +148,7 @@ def shifted_sums(x: Array, channels: int, shift: list[float] | list[int]) -> tup
     tile = np.array(shift, x.dtype if integral else "f8")
     if channels > 1 and not plain:
         tile = np.tile(tile, min(BLOCK, x.size) // channels)
-    in_place = plain and channels == 1 and kind == "f" and size == 8
+    in_place = plain and channels == 1 and kind == "f" and size == 8 and not holes
     for start in range(0, x.size, BLOCK):
         part = x[start : start + BLOCK]
         groups = -(-part.size // GROUP)
@@ -152,6 +156,8 @@ def shifted_sums(x: Array, channels: int, shift: list[float] | list[int]) -> tup
             block = part
         else:
             block = _load(part, tile, groups, integral=integral, plain=plain)
+            if holes:
+                clear_nan(block)
         at = start // GROUP
         _sum_block(block, channels, sums[at : at + groups], squares[at : at + groups])
     narrow = kind != "f" and size <= 4
@@ -159,6 +165,20 @@ def shifted_sums(x: Array, channels: int, shift: list[float] | list[int]) -> tup
         _by_channel(sums, channels, exact=narrow),
         _by_channel(squares, channels, exact=narrow and size <= 2),
     )
+
+
+def clear_nan(block: Array) -> Array:
+    """Replace NaN by zero in scratch memory, and tell which elements are valid.
+
+    By masking bits: assignment through a mask mispredicts a branch for every hole.
+    """
+    valid = _scratch.valid[: block.size].reshape(block.shape)
+    mask = _scratch.i8[: block.size].reshape(block.shape)
+    np.equal(block, block, out=valid)
+    np.negative(valid.view("i1"), out=mask, dtype="i8")
+    bits = block.view("i8")
+    np.bitwise_and(bits, mask, out=bits)
+    return valid
 
 
 def _load(part: Array, tile: Array, groups: int, *, integral: bool, plain: bool) -> Array:

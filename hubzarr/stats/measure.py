@@ -162,58 +162,50 @@ def _sample(flat: Array, channels: int) -> list[tuple[float, float]]:
 
 
 def _float_rows(flat: Array, channels: int) -> list[Row]:
+    n = flat.size // channels
     with np.errstate(all="ignore"):
         if flat.dtype.itemsize == 2:
             flat = flat.astype("f4")
         lows, highs = extremes(flat, channels)
+        valid = [n] * channels
         if np.isnan(lows).any():
-            return [_with_holes(flat[c::channels]) for c in range(channels)]
-        return _whole_rows(flat, channels, lows.tolist(), highs.tolist())
+            gaps = np.isnan(flat)
+            valid = [n - int(np.count_nonzero(gaps[c::channels])) for c in range(channels)]
+            lows, highs = extremes(flat, channels, holes=True)
+        low, high = lows.tolist(), highs.tolist()
+        sums = squares = np.zeros(channels)
+        shifts = [0.0] * channels
+        # Written so that NaN, which equals nothing, counts as an even channel.
+        if any(a < b for a, b in zip(low, high, strict=True)):
+            shifts, sums, squares = _moments(flat, channels, valid)
+        rows: list[Row] = []
+        for c, k in enumerate(valid):
+            row = _float_row(k, (shifts[c], float(sums[c]), float(squares[c])), low[c], high[c])
+            rows.append((k, n - k, *row[2:]))
+        return rows
 
 
-def _with_holes(column: Array) -> Row:
-    """Measure what is left without the NaN."""
-    valid = column[~np.isnan(column)]
-    holes = column.size - valid.size
-    if valid.size == 0:
-        return 0, holes, 0.0, 0.0, 0.0, 0.0, 0.0, 0
-    lows, highs = extremes(valid, 1)
-    row = _whole_rows(valid, 1, lows.tolist(), highs.tolist())[0]
-    return row[0], holes, *row[2:]
-
-
-def _whole_rows(flat: Array, channels: int, low: list[float], high: list[float]) -> list[Row]:
-    """Measure floats without NaN."""
-    sums = squares = np.zeros(channels)
-    shifts = [0.0] * channels
-    if low != high:
-        shifts = [round_shift(*pair) for pair in _sample(flat, channels)]
-        shifts, sums, squares = _recentre(flat, channels, shifts)
-    n = flat.size // channels
-    return [
-        _float_row(n, (shifts[c], float(sums[c]), float(squares[c])), low[c], high[c])
-        for c in range(channels)
-    ]
-
-
-def _recentre(flat: Array, channels: int, shifts: list[float]) -> Any:
-    """Sum about the shifts, and again where the sample was so bad that digits cancelled."""
-    n = flat.size // channels
-    sums, squares = shifted_sums(flat, channels, shifts)
+def _moments(flat: Array, channels: int, valid: list[int]) -> Any:
+    """Sum about shifts, and again where the sample was so bad that digits cancelled."""
+    holes = min(valid) * channels < flat.size
+    shifts = [round_shift(*pair) for pair in _sample(flat, channels)]
+    sums, squares = shifted_sums(flat, channels, shifts, holes=holes)
     better = []
-    for shift, s, q in zip(shifts, sums.tolist(), squares.tolist(), strict=True):
-        mean = s / n
-        if isfinite(q) and n * mean * mean > 0.99 * q:
-            spread = sqrt(max(q / n - mean * mean, 0.0))
+    for k, shift, s, q in zip(valid, shifts, sums.tolist(), squares.tolist(), strict=True):
+        mean = s / max(k, 1)
+        if isfinite(q) and k * mean * mean > 0.99 * q:
+            spread = sqrt(max(q / max(k, 1) - mean * mean, 0.0))
             better.append(round_shift(shift + mean, spread))
         else:
             better.append(shift)
     if better == shifts:
         return shifts, sums, squares
-    return better, *shifted_sums(flat, channels, better)
+    return better, *shifted_sums(flat, channels, better, holes=holes)
 
 
 def _float_row(n: int, moments: tuple[float, float, float], low: float, high: float) -> Row:
+    if n == 0:
+        return 0, 0, 0.0, 0.0, 0.0, 0.0, 0.0, 0
     if not (isfinite(low) and isfinite(high)):
         total = nan if low == -inf and high == inf else low if low == -inf else high
         return n, 0, total, total, nan, low, high, 0
@@ -267,7 +259,7 @@ def _small_special(d: Array) -> Row:
     valid = d[~np.isnan(d)]
     n, holes = valid.size, d.size - valid.size
     if n == 0:
-        return 0, holes, 0.0, 0.0, 0.0, 0.0, 0.0, 0
+        return 0, holes, *_float_row(0, (0.0, 0.0, 0.0), 0.0, 0.0)[2:]
     with np.errstate(all="ignore"):
         low, high = float(np.minimum.reduce(valid)), float(np.maximum.reduce(valid))
         mean = float(np.add.reduce(valid)) / n
