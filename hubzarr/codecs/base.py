@@ -108,9 +108,9 @@ class ChunkCodec(ABC):
     def _check(self, array: Array) -> None:
         if array.shape != self.shape or array.dtype != self.dtype:
             raise InvalidError(
-                f"chunk of shape {array.shape} and dtype {array.dtype} does not fit; expected "
-                f"shape {self.shape} and dtype {self.dtype}: pad it with the fill value or "
-                "convert it before encoding"
+                f"an array of shape {array.shape} and dtype {array.dtype} does not fit the chunk; "
+                f"expected shape {self.shape} and dtype {self.dtype}: pad it with the fill value "
+                "or convert it"
             )
 
     def __repr__(self) -> str:

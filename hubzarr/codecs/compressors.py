@@ -39,11 +39,14 @@ class Compressor(ABC):
         """Compress."""
 
     @abstractmethod
-    def decode(self, body: Body) -> bytes:
-        """Decompress into exactly `nbytes` bytes."""
+    def decode(self, body: Body, head: Body) -> bytes:
+        """Decompress into exactly `nbytes` bytes.
+
+        `head` begins as `body` does; bytes are cheaper to look at than a slice.
+        """
 
     @abstractmethod
-    def decode_into(self, body: Body, out: Array) -> None:
+    def decode_into(self, body: Body, head: Body, out: Array) -> None:
         """Decompress into a flat array of exactly `nbytes` bytes."""
 
     def damaged(self, reason: object) -> DamagedError:
@@ -59,7 +62,7 @@ _ZSTD_MAGIC: Final = b"\x28\xb5\x2f\xfd"
 _LONGEST_FRAME_HEADER: Final = 18
 
 
-def _single_segment_headers(nbytes: int) -> frozenset[bytes]:
+def _single_segment_headers(nbytes: int) -> tuple[bytes, ...]:
     """Return how a frame of `nbytes` starts that was made in one go, the common case."""
     if nbytes < 256:
         flag, size = 0, nbytes.to_bytes(1, "little")
@@ -70,7 +73,7 @@ def _single_segment_headers(nbytes: int) -> frozenset[bytes]:
     else:
         flag, size = 3, nbytes.to_bytes(8, "little")
     descriptors = (flag << 6 | 0x20 | checksum << 2 for checksum in (0, 1))
-    return frozenset(_ZSTD_MAGIC + bytes([descriptor]) + size for descriptor in descriptors)
+    return tuple(_ZSTD_MAGIC + bytes([descriptor]) + size for descriptor in descriptors)
 
 
 def _frame_content_size(header: bytes) -> int | None:
@@ -99,14 +102,17 @@ class Zstd(Compressor):
         self.level = level
         self.checksum = checksum
         self._headers = _single_segment_headers(nbytes)
-        self._header_length = len(next(iter(self._headers)))
+        self._header_length = len(self._headers[0])
 
     def encode(self, plain: Buffer) -> bytes:
         encoded: bytes = zstd.compress(plain, self.level, self.checksum)
         return encoded
 
-    def _announces_size(self, body: Body) -> bool:
-        if bytes(body[: self._header_length]) in self._headers:
+    def _announces_size(self, body: Body, head: Body) -> bool:
+        if type(head) is bytes:
+            if head.startswith(self._headers):
+                return True
+        elif bytes(head[: self._header_length]) in self._headers:
             return True
         size = _frame_content_size(bytes(body[:_LONGEST_FRAME_HEADER]))
         if size is not None and size > self.nbytes:
@@ -114,9 +120,9 @@ class Zstd(Compressor):
             raise self.damaged(f"it announces {size} bytes")
         return size == self.nbytes
 
-    def decode(self, body: Body) -> bytes:
+    def decode(self, body: Body, head: Body) -> bytes:
         try:
-            if not self._announces_size(body):
+            if not self._announces_size(body, head):
                 # Several frames, or a frame without a size. Into a buffer of the right
                 # size first: whatever is longer, or of unknown other size, fails there.
                 zstd.decompress(body, np.empty(self.nbytes, np.uint8))
@@ -127,9 +133,9 @@ class Zstd(Compressor):
             raise self.damaged(f"{len(plain)} bytes came out")
         return plain
 
-    def decode_into(self, body: Body, out: Array) -> None:
-        if not self._announces_size(body):
-            out[...] = np.frombuffer(self.decode(body), np.uint8)
+    def decode_into(self, body: Body, head: Body, out: Array) -> None:
+        if not self._announces_size(body, head):
+            out[...] = np.frombuffer(self.decode(body, head), np.uint8)
             return
         try:
             zstd.decompress(body, out)
@@ -181,7 +187,7 @@ class Blosc(Compressor):
         if body_size != len(body):
             raise self.damaged(f"it has {len(body)} bytes and announces {body_size}")
 
-    def decode(self, body: Body) -> bytes:
+    def decode(self, body: Body, head: Body) -> bytes:
         self._check_header(body)
         try:
             plain: bytes = blosc.decompress(body)
@@ -189,7 +195,7 @@ class Blosc(Compressor):
             raise self.damaged(cause) from cause
         return plain
 
-    def decode_into(self, body: Body, out: Array) -> None:
+    def decode_into(self, body: Body, head: Body, out: Array) -> None:
         self._check_header(body)
         try:
             blosc.decompress(body, out)
@@ -213,7 +219,7 @@ class Gzip(Compressor):
     def encode(self, plain: Buffer) -> bytes:
         return zlib.compress(plain, self.level, _GZIP_WINDOW)
 
-    def decode(self, body: Body) -> bytes:
+    def decode(self, body: Body, head: Body) -> bytes:
         inflate = zlib.decompressobj(_GZIP_WINDOW)
         try:
             # one byte more, so that the trailer is read and too much shows
@@ -230,5 +236,5 @@ class Gzip(Compressor):
             raise self.damaged(f"{len(plain)} bytes came out")
         return plain
 
-    def decode_into(self, body: Body, out: Array) -> None:
-        out[...] = np.frombuffer(self.decode(body), np.uint8)
+    def decode_into(self, body: Body, head: Body, out: Array) -> None:
+        out[...] = np.frombuffer(self.decode(body, head), np.uint8)

@@ -15,7 +15,7 @@ from zarr.registry import get_codec_class
 from hubzarr.codecs.zarr_chain import ArrayV3Metadata, quiet
 from hubzarr.errors import HubzarrError, InvalidError, InvalidTypeError, UnsupportedError
 
-__all__ = ["array_document", "default_codecs"]
+__all__ = ["array_document", "data_type_of", "default_codecs"]
 
 type CodecLike = str | Mapping[str, Any] | Sequence[Any] | Any | None
 
@@ -295,15 +295,41 @@ def _check_shapes(
 def _fill_scalar(data_type: ZDType[Any, Any], fill_value: Any) -> Any:
     if fill_value is None:
         return data_type.default_scalar()
+    dtype = data_type.to_native_dtype()
+    reason: object
     try:
         if isinstance(fill_value, np.ndarray):
             fill_value = fill_value[()]
-        return data_type.cast_scalar(fill_value)
+        with np.errstate(over="ignore"):
+            scalar = data_type.cast_scalar(fill_value)
+        if _is_kept(fill_value, scalar, dtype.kind):
+            return scalar
+        reason = f"it would become {scalar!r}"
     except Exception as cause:
-        raise InvalidError(
-            f"fill value {fill_value!r} can't be an element of dtype "
-            f"{data_type.to_native_dtype()}: {cause}; pass a value of that type"
-        ) from cause
+        reason = cause
+    raise InvalidError(
+        f"fill value {fill_value!r} can't be an element of dtype {dtype}: {reason}; pass a value "
+        "of that type"
+    )
+
+
+def _is_kept(value: Any, scalar: Any, kind: str) -> bool:
+    """Say whether a fill value kept its meaning as it became an element.
+
+    Rounding of floats is fine, what zarr does besides is not: cutting off fractions,
+    strings and times, and overflow to infinity.
+    """
+    if kind in "biu" and not isinstance(value, str | bytes):
+        return bool(scalar == value)
+    if kind in "fc" and not isinstance(value, str):
+        return bool(np.isfinite(scalar)) or not np.isfinite(value)
+    if (kind == "U" and isinstance(value, str)) or (kind == "S" and isinstance(value, bytes)):
+        return bool(scalar == value)
+    if kind == "M" and isinstance(value, str | np.datetime64) and not np.isnat(scalar):
+        return bool(scalar == np.datetime64(value))
+    if kind == "m" and isinstance(value, np.timedelta64) and not np.isnat(scalar):
+        return bool(scalar == value)
+    return kind != "V" or not isinstance(value, bytes) or len(value) <= scalar.itemsize
 
 
 def _as_json(value: Any) -> Any:

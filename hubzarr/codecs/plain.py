@@ -25,6 +25,9 @@ _RESIDUE: Final = 0x48674BC7
 # copy the result there.
 _COPY_BELOW: Final = 32 * 1024
 
+# types that a memoryview can cast to bytes
+_CASTABLE: Final = frozenset("?bBhHiIlLqQfd")
+
 _crc: Final[Callable[[Buffer], int]] = google_crc32c.value
 
 
@@ -45,8 +48,8 @@ class PlainCodec(ChunkCodec):
         `dtype` in the stored byte order; None: native.
     """
 
-    __slots__ = ("_checksum", "_compressor", "_direct", "_inverse", "_order", "_stored_dtype",
-                 "_stored_shape")  # fmt: skip
+    __slots__ = ("_castable", "_checksum", "_compressor", "_direct", "_inverse", "_order",
+                 "_stored_dtype", "_stored_shape")  # fmt: skip
 
     def __init__(
         self,
@@ -69,6 +72,7 @@ class PlainCodec(ChunkCodec):
         self._stored_shape = shape if order is None else tuple(shape[axis] for axis in order)
         self._stored_dtype = dtype if stored_dtype is None else stored_dtype
         self._direct = self._order is None and self._stored_dtype == dtype
+        self._castable = dtype.char in _CASTABLE and len(shape) > 0
 
     @property
     def compressed(self) -> bool:
@@ -96,50 +100,50 @@ class PlainCodec(ChunkCodec):
 
     def decode_into(self, data: Buffer, out: Array) -> None:
         """Decode into `out`; see `ChunkCodec.decode_into`."""
-        body = self._body(data)
-        compressor = self._compressor
-        if (
-            compressor is not None
-            and self.nbytes >= _COPY_BELOW
-            and self._direct
-            and out.flags.c_contiguous
-        ):
-            compressor.decode_into(body, as_bytes(out))
+        if out.shape != self.shape or out.dtype != self.dtype:
+            self._check(out)
+        head, body = self._checked(data)
+        whole = self._direct and out.flags.c_contiguous
+        if whole and self._compressor is not None and self.nbytes >= _COPY_BELOW:
+            self._compressor.decode_into(body, head, as_bytes(out))
+            return
+        plain = self._plain(head, body)
+        if whole and self._castable:  # half the time of an assignment between arrays
+            memoryview(out).cast("B")[:] = plain
         else:
-            out[...] = self._stored(body)
+            out[...] = self._shaped(plain)
 
-    def decode(self, data: Buffer) -> Array:
-        """Decode into a new array; see `ChunkCodec.decode`."""
-        if self._compressor is None or self.nbytes < _COPY_BELOW:
-            return self._stored(self._body(data)).astype(self.dtype, order="C")
-        out = np.empty(self.shape, self.dtype)
-        self.decode_into(data, out)
-        return out
-
-    def _body(self, data: Buffer) -> Body:
-        """Check and cut off the checksum."""
-        if type(data) is not bytes:
-            data = np.frombuffer(data, np.uint8)
+    def _checked(self, data: Buffer) -> tuple[Body, Body]:
+        """Check the checksum; return the chunk with and without it."""
+        head: Body
+        if type(data) is bytes or (type(data) is np.ndarray and data.dtype == np.uint8):
+            head = data
+        else:
+            head = np.frombuffer(data, np.uint8)
         if not self._checksum:
-            return data
+            return head, head
         # One pass over the whole buffer; for large `bytes` it releases the GIL.
-        if _crc(data) != _RESIDUE or len(data) < 4:
+        if _crc(head) != _RESIDUE or len(head) < 4:
             raise DamagedError(
-                f"the crc32c checksum of the chunk ({len(data)} bytes) does not match: the "
+                f"the crc32c checksum of the chunk ({len(head)} bytes) does not match: the "
                 "stored bytes are not what was written",
                 codec="crc32c",
             )
-        return memoryview(data)[:-4] if type(data) is bytes else data[:-4]
+        return head, (memoryview(head) if type(head) is bytes else head)[:-4]
 
-    def _stored(self, body: Body) -> Array:
-        """Return the chunk as a read-only array with the cell's axes."""
+    def _plain(self, head: Body, body: Body) -> Body:
+        """Decompress; check the length."""
         if self._compressor is not None:
-            body = self._compressor.decode(body)
-        elif len(body) != self.nbytes:
+            return self._compressor.decode(body, head)
+        if len(body) != self.nbytes:
             raise DamagedError(
                 f"the chunk has {len(body)} bytes; expected {self.nbytes} for shape {self.shape} "
                 f"and dtype {self.dtype}",
                 codec="bytes",
             )
-        stored = np.ndarray(self._stored_shape, self._stored_dtype, body)
+        return body
+
+    def _shaped(self, plain: Body) -> Array:
+        """View decoded bytes as an array with the cell's axes."""
+        stored = np.ndarray(self._stored_shape, self._stored_dtype, plain)
         return stored if self._order is None else stored.transpose(self._inverse)

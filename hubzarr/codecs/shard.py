@@ -160,6 +160,7 @@ class ShardCodec(ChunkCodec):
 
     def decode_shard_into(self, data: Buffer, out: Array, map: Map = map) -> None:
         """Decode all inner chunks into `out`, with `map` (for example of a thread pool)."""
+        self._check(out)
         source = np.frombuffer(data, np.uint8)
         start, stop = self.index_range()
         index = self.parse_index(source[start:stop])

@@ -6,6 +6,7 @@ Every name that zarr does not promise to keep is imported in this module only.
 
 from __future__ import annotations
 
+import os
 import threading
 import warnings
 from collections.abc import Buffer, Iterator, Mapping, Sequence
@@ -27,6 +28,16 @@ from hubzarr.errors import DamagedError, HubzarrError, InvalidError
 __all__ = ["ArrayV3Metadata", "ZarrChain", "chunk_spec", "evolve", "quiet"]
 
 _quiet_lock = threading.Lock()
+
+
+def _renew_lock() -> None:
+    # in a forked child nobody is left who would release it
+    global _quiet_lock
+    _quiet_lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)
 
 
 @contextmanager
@@ -103,6 +114,7 @@ class ZarrChain(ChunkCodec):
 
     def decode_into(self, data: Buffer, out: Array) -> None:
         """Decode into `out`; see `ChunkCodec.decode_into`."""
+        self._check(out)
         out[...] = self._decode(data)
 
     def decode(self, data: Buffer) -> Array:

@@ -194,6 +194,10 @@ def test_encoding_refuses_what_does_not_fit():
             codec.encode(np.zeros((6, 7), "f4"))
         with pytest.raises(InvalidError, match="dtype float64"):
             codec.encode(np.zeros((6, 8), "f8"))
+        stored = codec.encode(np.zeros((6, 8), "f4"))
+        for out in (np.zeros((6, 8), "i4"), np.zeros((8, 6), "f4")):
+            with pytest.raises(InvalidError, match="does not fit"):
+                codec.decode_into(stored, out)
 
 
 def test_compiled_once_per_content():
