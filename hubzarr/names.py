@@ -110,14 +110,15 @@ class Name:
         return _join(root if self.root is None else self.root, self.path)
 
     def __str__(self) -> str:
-        text = self.repository
-        if self.root is not None and _split_place(text) != (text, ""):
-            text += "/"  # so that ':' or '@' of the directory is not taken for ours
+        repository, suffix = self.repository, ""
         if self.version is not None:
-            text += f":{self.version}"
+            suffix += f":{self.version}"
         if self.point is not None:
-            text += f"@{self.point}"
-        return text
+            suffix += f"@{self.point}"
+        text = repository + suffix
+        if self.root is None or _split_place(text) == (repository, suffix):
+            return text
+        return f"{repository}/{suffix}"  # a ':' or '@' before the slash is the directory's
 
 
 def parse_name(text: str | os.PathLike[str] | Name) -> Name:
