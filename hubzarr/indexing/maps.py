@@ -17,6 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,8 +27,7 @@ __all__ = ["Affine", "Box", "Const", "Gather", "Map", "Transform", "identity", "
 Box = tuple[tuple[int, int], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Const:
+class Const(NamedTuple):
     """The source axis is held at one index.
 
     Examples
@@ -40,8 +40,7 @@ class Const:
     index: int
 
 
-@dataclass(frozen=True, slots=True)
-class Affine:
+class Affine(NamedTuple):
     """The source index is ``start + step * view_index[axis]``; the step may be negative.
 
     Examples
@@ -120,11 +119,13 @@ class Transform:
         """One map for each source axis."""
         if self.box is None:
             return self.rules
-        maps: list[Map] = [Const(start) for start, _ in self.box]
-        for view_axis, axis in enumerate(self.axes):
-            if axis >= 0:
-                maps[axis] = Affine(view_axis, self.box[axis][0], 1)
-        return tuple(maps)
+        view_axis = dict(zip(self.axes, range(len(self.axes)), strict=True))
+        return tuple(
+            [
+                Affine(view_axis[axis], start, 1) if axis in view_axis else Const(start)
+                for axis, (start, _) in enumerate(self.box)
+            ]
+        )
 
     @property
     def ndim(self) -> int:

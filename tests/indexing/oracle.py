@@ -38,7 +38,8 @@ def index_arrays(draw: Any, size: int, block: tuple[int, ...]) -> Any:
     if size == 0 and 0 not in shape:
         shape = (0,)
     count = int(np.prod(shape))
-    values = draw(st.lists(st.integers(-size, size - 1), min_size=count, max_size=count))
+    one = st.integers(-size, size - 1) if size else st.nothing()
+    values = draw(st.lists(one, min_size=count, max_size=count))
     if draw(st.booleans()):
         values = sorted(values)
     array = np.array(values, draw(st.sampled_from([np.intp, np.int8]))).reshape(shape)
