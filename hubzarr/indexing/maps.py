@@ -27,7 +27,8 @@ __all__ = ["Affine", "Box", "Const", "Gather", "Map", "Transform", "identity", "
 Box = tuple[tuple[int, int], ...]
 
 
-class Const(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Const:
     """The source axis is held at one index.
 
     Examples
