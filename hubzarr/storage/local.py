@@ -87,8 +87,9 @@ class LocalStorage:
             return self._none_if_missing(error, path)
         try:
             data = os.read(fd, SMALL)
-            if len(data) == SMALL:
-                data = read_rest(fd, data)
+            # Some network mounts answer with less than there is.
+            if len(data) == SMALL or (data and (rest := os.read(fd, SMALL))):
+                data = read_rest(fd, data if len(data) == SMALL else data + rest)
         except OSError as error:
             return self._none_if_missing(error, path)
         finally:

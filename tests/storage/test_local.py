@@ -215,12 +215,14 @@ def test_short_writes_are_continued(tmp_path, monkeypatch):
     assert storage.get("y") == b"".join(parts)
 
 
-def test_short_reads_are_continued(tmp_path, monkeypatch):
-    data = os.urandom(200_000)
+@pytest.mark.parametrize("size", [5_000, 65_536, 200_000])
+@pytest.mark.parametrize("block", [999, 65_536])
+def test_short_reads_are_continued(tmp_path, monkeypatch, size, block):
+    data = os.urandom(size)
     storage = LocalStorage(str(tmp_path))
     storage.put("x", data)
     read, pread, readv = os.read, getattr(os, "pread", None), getattr(os, "readv", None)
-    monkeypatch.setattr(os, "read", lambda fd, count: read(fd, min(count, 65_536)))
+    monkeypatch.setattr(os, "read", lambda fd, count: read(fd, min(count, block)))
     if pread:
         monkeypatch.setattr(os, "pread", lambda fd, count, at: pread(fd, min(count, 999), at))
     if readv:
