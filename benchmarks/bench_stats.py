@@ -50,9 +50,14 @@ def sample(rng, dtype, shape):
 def main():
     """Measure all."""
     rng = np.random.default_rng(0)
-    for dtype in "? u1 i1 u2 i2 u4 i4 u8 i8 f2 f4 f8".split():
+    for dtype in ["?", "u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f2", "f4", "f8"]:
         x = sample(rng, dtype, 1 << 20)
-        show(f"{x.dtype} 1M", best(lambda x=x: stats.measure(x)), x.nbytes, best(lambda x=x: plain(x), 2))
+        show(
+            f"{x.dtype} 1M",
+            best(lambda x=x: stats.measure(x)),
+            x.nbytes,
+            best(lambda x=x: plain(x), 2),
+        )
     for dtype in ("u1", "u2", "f4"):
         x = sample(rng, dtype, (1024, 1024, 3))
         show(
@@ -62,7 +67,9 @@ def main():
             best(lambda x=x: plain(x, (0, 1)), 2),
         )
     x = np.where(rng.random(1 << 20) < 0.3, np.nan, rng.normal(size=1 << 20)).astype("f4")
-    show("float32 1M, 30 % NaN", best(lambda: stats.measure(x)), x.nbytes, best(lambda: plain(x), 2))
+    show(
+        "float32 1M, 30 % NaN", best(lambda: stats.measure(x)), x.nbytes, best(lambda: plain(x), 2)
+    )
     for dtype in ("i4", "f4", "u1"):
         x = sample(rng, dtype, 16)
         seconds = best(lambda x=x: [stats.measure(x) for _ in range(1000)]) / 1000
@@ -72,7 +79,21 @@ def main():
     print(f"combine 1e6 rows: {best(lambda: stats.combine(rows), 3) * 1e3:.1f} ms")
     few = rows[:4, None]
     print(f"combine 4 rows: {best(lambda: stats.combine(few)) * 1e6:.1f} us")
-    print(f"finish mean: {best(lambda: stats.finish(few[0, 0], 'mean', input_dtype='f4')) * 1e6:.1f} us")
+    one = few[0, 0]
+    seconds = best(lambda: stats.finish(one, "mean", input_dtype="f4"))
+    print(f"finish mean: {seconds * 1e6:.1f} us")
+    block = sample(rng, "f4", (2048, 2048))
+    for side in (4, 16, 64, 256):
+        seconds = best(lambda side=side: stats.measure_many(block, (side, side)), 3)
+        count = (2048 // side) ** 2
+        print(f"measure_many float32 {side}x{side}: {seconds / count * 1e6:.2f} us per chunk")
+    small = rng.integers(0, 1000, 1 << 20)
+    show(
+        "int64 1M, small",
+        best(lambda: stats.measure(small)),
+        small.nbytes,
+        best(lambda: plain(small)),
+    )
 
 
 if __name__ == "__main__":

@@ -117,17 +117,17 @@ def measure_part(block: Array, name: str, axes: Axes = None, keepdims: bool = Fa
 
 
 def _extreme(block: Array, name: str, axes: Axes, keepdims: bool) -> Any:
-    if block.dtype.kind in "US":  # NumPy sorts these, but has no ufunc that compares them
-        return _text_extreme(block, name, axes, keepdims)
-    return _PICK[name].reduce(block, axis=axes, keepdims=keepdims)
-
-
-def _text_extreme(block: Array, name: str, axes: Axes, keepdims: bool) -> Any:
+    if block.dtype.kind not in "USTO":
+        return _PICK[name].reduce(block, axis=axes, keepdims=keepdims)
+    # NumPy reduces these along one axis only.
     chosen = range(block.ndim) if axes is None else (axes,) if isinstance(axes, int) else axes
     reduced = sorted(a % block.ndim for a in chosen)
     kept = [a for a in range(block.ndim) if a not in reduced]
     flat = block.transpose(kept + reduced).reshape([block.shape[a] for a in kept] + [-1])
-    found = np.sort(flat, axis=-1)[..., 0 if name == "min" else -1]
+    if block.dtype.kind in "US":  # which it sorts, but has no ufunc to compare
+        found = np.sort(flat, axis=-1)[..., 0 if name == "min" else -1]
+    else:
+        found = _PICK[name].reduce(flat, axis=-1)
     return np.expand_dims(found, tuple(reduced)) if keepdims else found
 
 
@@ -272,6 +272,6 @@ def _empty(name: str, given: np.dtype[Any], shape: tuple[int, ...]) -> Any:
     if name.endswith("sum"):
         return np.zeros(shape, given)[()]
     if given.kind == "m":
-        return np.full(shape, np.timedelta64("NaT"), given)[()]
+        return np.full(shape, np.array("NaT", given))[()]
     target = np.empty(0, given).real.dtype if name.endswith(("var", "std")) else given
     return np.full(shape, np.nan, target)[()]

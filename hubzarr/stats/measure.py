@@ -243,7 +243,8 @@ def _small(x: Array) -> Row:
 def _small_float(x: Array) -> Row:
     n = x.size
     d = x.astype("f8")
-    total = float(np.add.reduce(d))
+    with np.errstate(all="ignore"):
+        total = float(np.add.reduce(d))
     if not isfinite(total):
         return _small_special(d)
     low, high = float(np.minimum.reduce(d)), float(np.maximum.reduce(d))
