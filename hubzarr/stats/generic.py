@@ -235,7 +235,9 @@ def finish_part(
     >>> str(finish_part(measure_part(x, "mean"), "mean", x.dtype))
     '2 seconds'
     """
-    given: np.dtype[Any] = np.dtype(input_dtype).newbyteorder("=")
+    given: np.dtype[Any] = np.dtype(input_dtype)
+    if given.kind in "cfmM":
+        given = given.newbyteorder("=")
     if name == "size":
         return np.asarray(part.size + 0 * part.holes, "i8")[()]
     if name == "count":
@@ -244,7 +246,7 @@ def finish_part(
         return _empty(name, given, np.shape(part.holes))
     if name in _ORDER:
         value = np.asarray(part.value)
-        return (value if given.kind in "UO" else value.astype(given))[()]
+        return (value if given.kind in "USTO" else value.astype(given))[()]
     if given.kind == "m":
         return part.value if name == "sum" else part.value / part.size
     n = part.size - (part.holes if name.startswith("nan") else 0)

@@ -190,7 +190,8 @@ def combine(rows: Rows, axis: int = 0) -> Rows:
     >>> float(row["mean"]), float(row["m2"])
     (4.5, 82.5)
     """
-    rows = np.moveaxis(rows, axis, -1)
+    if rows.ndim > 1:
+        rows = np.moveaxis(rows, axis, -1)
     out: Rows = np.zeros(rows.shape[:-1], rows.dtype)
     if rows.shape[-1] == 0:
         return out
@@ -198,53 +199,60 @@ def combine(rows: Rows, axis: int = 0) -> Rows:
         return rows[..., 0].copy()
     # Contiguous along the combined axis, so that NumPy sums pairwise: 1e6 cells lose nothing.
     count = np.ascontiguousarray(rows["n"])
-    total = out["n"] = count.sum(axis=-1)
-    out["nan"] = rows["nan"].sum(axis=-1)
-    out["unknown"] = rows["unknown"].sum(axis=-1)
-    _extremes(rows, count, total, out)
+    total = out["n"] = np.add.reduce(count, axis=-1)
+    out["nan"] = np.add.reduce(rows["nan"], axis=-1)
+    out["unknown"] = np.add.reduce(rows["unknown"], axis=-1)
+    low, high = _extremes(rows, count, total)
+    out["min"], out["max"] = low, high
     with np.errstate(all="ignore"):
-        out["sum"] = np.ascontiguousarray(rows["sum"]).sum(axis=-1)
+        sums = out["sum"] = np.add.reduce(np.ascontiguousarray(rows["sum"]), axis=-1)
         mean = np.ascontiguousarray(rows["mean"])
-        out["mean"] = centre = _mean(mean, count, total, out)
-        mean -= centre[..., None]
-        mean *= mean
-        mean *= count
-        m2 = mean.sum(axis=-1)
-        m2 += np.ascontiguousarray(rows["m2"]).sum(axis=-1)
-        m2 = np.where(out["min"] == out["max"], 0.0, m2)
-        out["m2"] = np.where(np.isinf(centre), np.nan, m2)
+        even = low == high
+        out["mean"] = centre = _mean(mean, count, total, (sums, low, high, even))
+        d = mean - centre[..., None]
+        d *= d
+        d *= count
+        d += rows["m2"]
+        m2 = np.asarray(np.add.reduce(d, axis=-1))
+        m2[even] = 0.0
+        m2[np.isinf(centre)] = np.nan
+        out["m2"] = m2
     return out
 
 
-def _extremes(rows: Rows, count: Any, total: Any, out: Rows) -> None:
-    """Fill in min and max, past the rows that hold no valid element."""
-    kind = rows.dtype["min"]
+def _extremes(rows: Rows, count: Any, total: Any) -> tuple[Any, Any]:
+    """Min and max, past the rows that hold no valid element."""
+    lows, highs = rows["min"], rows["max"]
+    if np.minimum.reduce(count, axis=None) > 0:
+        return np.minimum.reduce(lows, axis=-1), np.maximum.reduce(highs, axis=-1)
+    kind = lows.dtype
     if kind.kind == "f":
-        low, high = np.array(-np.inf, kind), np.array(np.inf, kind)
+        least, most = np.array(-np.inf, kind), np.array(np.inf, kind)
     else:
-        low, high = np.array(np.iinfo(kind).min, kind), np.array(np.iinfo(kind).max, kind)
-    if count.size and count.min() > 0:
-        out["min"], out["max"] = rows["min"].min(axis=-1), rows["max"].max(axis=-1)
-        return
+        least, most = np.array(np.iinfo(kind).min, kind), np.array(np.iinfo(kind).max, kind)
     void, zero = count == 0, kind.type(0)
-    out["min"] = np.where(total, np.where(void, high, rows["min"]).min(axis=-1), zero)
-    out["max"] = np.where(total, np.where(void, low, rows["max"]).max(axis=-1), zero)
+    low = np.where(void, most, lows).min(axis=-1)
+    high = np.where(void, least, highs).max(axis=-1)
+    return np.where(total, low, zero), np.where(total, high, zero)
 
 
-def _mean(mean: Any, count: Any, total: Any, out: Rows) -> Any:
+def _mean(mean: Any, count: Any, total: Any, found: Any) -> Any:
     """Mean of means: from the sum where that is exact, else weighted."""
-    low, high = out["min"].astype("f8"), out["max"].astype("f8")
+    sums, low, high, even = found
     whole = np.maximum(total, 1)
-    direct = out["sum"] / whole
-    if out.dtype["sum"].kind == "f":
-        safe = np.isfinite(direct) | ~np.isfinite(low) | ~np.isfinite(high)
+    direct = sums / whole
+    if sums.dtype.kind == "f":
+        safe = np.isfinite(direct)
+        if not safe.all():  # an overflow, unless an element is infinite
+            safe |= ~(np.isfinite(low) & np.isfinite(high))
     else:
-        safe = np.maximum(np.abs(low), np.abs(high)) * whole < 2.0**62
+        # Doubles, because the magnitude of the least integer is no integer of its dtype.
+        largest = np.maximum(high.astype("f8"), -low.astype("f8"))
+        safe = largest * whole < 2.0**62
     if not safe.all():
-        weighted = (mean * (count / whole[..., None])).sum(axis=-1)
+        weighted = np.add.reduce(mean * (count / whole[..., None]), axis=-1)
         direct = np.where(safe, direct, weighted)
-    same = (low == high) & (total > 0)
-    return np.where(same, low, direct)
+    return np.where(even, low, direct)
 
 
 def merge_channels(rows: Rows) -> Rows:
