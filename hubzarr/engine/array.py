@@ -311,9 +311,7 @@ class ArrayEngine:
         batch = 1
         if cells.storage.is_local:
             batch = max(1, TASK_BYTES // max(1, cells.codec.nbytes))
-        results = map_all(
-            run, list(zip(whole, old, strict=True)), cells.storage.concurrency, batch
-        )
+        results = map_all(run, list(zip(whole, old, strict=True)), cells.storage.concurrency, batch)
         for piece, (stored, row) in zip(whole, results, strict=True):
             if stored:
                 self.table.assign(piece.cell or (0,), write_id, row)

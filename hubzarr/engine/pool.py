@@ -75,7 +75,7 @@ def map_all[S, T](
     out: list[T] = []
     try:
         out.extend(run(groups[0]))
-    except BaseException as error:  # noqa: BLE001  re-raised below
+    except BaseException as error:
         failure = error
         for future in futures:
             future.cancel()
@@ -84,7 +84,7 @@ def map_all[S, T](
             continue
         try:
             out.extend(future.result())
-        except BaseException as error:  # noqa: BLE001  re-raised below
+        except BaseException as error:
             failure = failure or error
     if failure is not None:
         raise failure

@@ -25,7 +25,7 @@ from hubzarr.table.tree import (
     overlap,
 )
 
-__all__ = ["Table", "TableDraft", "changed_cells"]
+__all__ = ["Table", "TableDraft", "changed_blocks", "changed_cells"]
 
 #: A root of at most this many bytes lives in the manifest, a larger one in a page.
 INLINE: Final = 4096
@@ -187,6 +187,10 @@ class TableDraft:
     def id_of(self, cell: Cell) -> int:
         """Write id of one cell, 0 when never written."""
         return int(self.ids.get(cell))
+
+    def touch(self) -> None:
+        """Rows were set in the trees directly."""
+        self._snapshot = None
 
     def assign(self, cell: Cell, write_id: int, row: Block | None) -> None:
         """Record that `write_id` stored a cell; `row` None means statistics unknown."""

@@ -1,0 +1,208 @@
+"""Opening sessions, creating repositories and versions."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from hubzarr.errors import ExistsError, NotFoundError, UnsupportedError
+from hubzarr.history.log import ancestors, extended
+from hubzarr.history.manifest import Manifest, Node
+from hubzarr.history.versions import (
+    create_manifest,
+    head,
+    list_versions,
+    read_manifest,
+)
+from hubzarr.names import parse_point
+from hubzarr.session.commit import new_commit, store
+from hubzarr.session.session import Session
+from hubzarr.storage.base import Storage
+from hubzarr.table.pages import PageReader
+
+__all__ = [
+    "create_repository",
+    "create_version",
+    "existing_versions",
+    "manifest_at",
+    "open_session",
+]
+
+
+def check_writable_store(storage: Storage) -> None:
+    """Refuse a store on which two writers could both win."""
+    if not storage.atomic_create:
+        raise UnsupportedError(
+            f"{storage.url} can't create an object only if it is absent, so two writers could "
+            "overwrite each other; if only one process ever writes there, say so with "
+            "storage_options={'single_writer': True}"
+        )
+
+
+def existing_versions(storage: Storage) -> list[Manifest]:
+    """The newest manifests of all versions that were not deleted."""
+    heads = (head(storage, name) for name in list_versions(storage))
+    return [m for m in heads if m is not None and m.commit.state != "deleted"]
+
+
+def create_repository(
+    storage: Storage,
+    version: str,
+    document: dict[str, Any],
+    *,
+    author: str,
+    message: str | None = None,
+    name: str = "",
+    nodes: dict[str, Node] | None = None,
+) -> Manifest:
+    """Create a version that starts from nothing but one node at the root."""
+    node = Node(document, "")
+    return create_version(
+        storage,
+        version,
+        None,
+        author=author,
+        message=message,
+        name=name,
+        nodes=nodes or {"": node},
+    )
+
+
+def create_version(
+    storage: Storage,
+    version: str,
+    parent: Manifest | None,
+    *,
+    author: str,
+    message: str | None = None,
+    name: str = "",
+    nodes: dict[str, Node] | None = None,
+) -> Manifest:
+    """Take a version's name by creating its first manifest.
+
+    Parameters
+    ----------
+    parent : Manifest or None
+        The state to start from; None starts an independent version from `nodes`.
+
+    Raises
+    ------
+    ExistsError
+        The name is taken.
+    """
+    check_writable_store(storage)
+    while True:
+        old = head(storage, version)
+        if old is not None and old.commit.state != "deleted":
+            raise ExistsError(
+                f"version {version!r} of {name or storage.url} exists already; load it, or choose "
+                "another version",
+                version=version,
+            )
+        number = 0 if old is None else old.commit.number + 1
+        changes = {path: {"created": True} for path in nodes or {}}
+        commit = new_commit(
+            parent, version, number, message=message, author=author, changes=changes
+        )
+        pages: dict[bytes, bytes] = {}
+        if parent is None:
+            manifest = Manifest(commit, dict(nodes or {}))
+        else:
+            log, pages = extended(parent.log, parent.commit)
+            manifest = replace(
+                parent, commit=commit, log=log, parent_digest=parent.digest, digest=""
+            )
+            if nodes is not None:
+                manifest = replace(manifest, nodes=dict(nodes), node_pages=())
+        created = store(storage, manifest, pages) if pages else create_manifest(storage, manifest)
+        if created is not None:
+            return created
+
+
+def open_session(
+    storage: Storage,
+    version: str,
+    point: str | None = None,
+    *,
+    mode: str = "r+",
+    author: str = "",
+    sync_interval: float | None = None,
+    name: str = "",
+) -> Session:
+    """Open a version, or a point of its history for reading.
+
+    Raises
+    ------
+    NotFoundError
+        No such version or point; the message lists what there is.
+    """
+    newest = head(storage, version)
+    if newest is None or newest.commit.state == "deleted":
+        raise _no_version(storage, version, name, newest)
+    manifest = newest if point is None else manifest_at(storage, newest, point, name)
+    writable = mode == "r+" and point is None and newest.commit.state == "open"
+    if writable:
+        check_writable_store(storage)
+    return Session(
+        storage,
+        manifest,
+        writable=writable,
+        author=author,
+        sync_interval=sync_interval if writable else None,
+        name=name,
+    )
+
+
+def _no_version(
+    storage: Storage, version: str, name: str, newest: Manifest | None
+) -> NotFoundError:
+    there = [m.commit.version for m in existing_versions(storage)]
+    label = name or storage.url
+    if not there:
+        return NotFoundError(
+            f"no array or dataset named {label!r} ({storage.url}); hub.list() shows what there is, "
+            "hub.array(shape, name) creates one",
+            name=label,
+            version=version,
+        )
+    gone = "was deleted" if newest is not None else "does not exist"
+    return NotFoundError(
+        f"version {version!r} of {label} {gone}; versions there: {', '.join(there)}. "
+        f"For example: hub.load('{label}:{there[0]}')",
+        name=label,
+        version=version,
+    )
+
+
+def manifest_at(storage: Storage, newest: Manifest, point: str, name: str = "") -> Manifest:
+    """The state of a version at a commit number, commit id or ISO time."""
+    wanted = parse_point(point)
+    version = newest.commit.version
+    label = name or storage.url
+    if isinstance(wanted, int):
+        found = None
+        if wanted <= newest.commit.number:
+            found = read_manifest(storage, version, wanted)
+        if found is None:
+            raise NotFoundError(
+                f"{label}:{version} has no commit {wanted}; its newest is {newest.commit.number}",
+                point=point,
+            )
+        return found
+    reader = PageReader(storage)
+    if isinstance(wanted, datetime):
+        text = wanted.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+        match = next((c for c in ancestors(newest, reader, text) if c.time <= text), None)
+        what = f"was made at or before {text}; the first was later"
+    else:
+        match = next((c for c in ancestors(newest, reader) if c.id == wanted), None)
+        what = f"has the id {wanted}"
+    if match is None:
+        raise NotFoundError(f"no commit of {label}:{version} {what}; see log()", point=point)
+    manifest = read_manifest(storage, match.version, match.number)
+    if manifest is None:
+        raise NotFoundError(
+            f"commit {match.address} of {label} was expired from the history", point=point
+        )
+    return manifest

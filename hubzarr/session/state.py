@@ -1,0 +1,168 @@
+"""One array as a session sees it: its document, its chunk table and its engine."""
+
+from __future__ import annotations
+
+import copy
+import threading
+from dataclasses import dataclass
+from typing import Any
+
+from hubzarr.engine import ArrayEngine, CellStore, WriteIds, shared_cache
+from hubzarr.engine.array import grid_of
+from hubzarr.history.manifest import Node
+from hubzarr.storage.base import Storage
+from hubzarr.table.pages import PageReader
+from hubzarr.table.table import Table, TableDraft
+
+__all__ = ["ArrayState", "Side", "is_array", "shape_of", "side_of"]
+
+type Document = dict[str, Any]
+
+
+def is_array(document: Document) -> bool:
+    """Whether a ``zarr.json`` describes an array."""
+    return document.get("node_type") == "array"
+
+
+def shape_of(document: Document) -> tuple[int, ...]:
+    """Shape in a ``zarr.json``."""
+    return tuple(document["shape"])
+
+
+@dataclass(frozen=True)
+class Side:
+    """One node in one of the states that a merge compares.
+
+    Attributes
+    ----------
+    document : dict
+    home : str
+    table : Table or None
+        None for groups.
+    appended : int
+        Rows of axis 0 that were appended since the base of the merge.
+    """
+
+    document: Document
+    home: str
+    table: Table | None
+    appended: int = 0
+
+
+def side_of(node: Node, storage: Storage, reader: PageReader, appended: int = 0) -> Side:
+    """A stored node as a side of a merge."""
+    if not is_array(node.document):
+        return Side(node.document, node.home, None)
+    cells = CellStore(storage, node.home, node.document, shared_cache)
+    return Side(node.document, node.home, _table_of(node, cells, reader), appended)
+
+
+def _table_of(node: Node, cells: CellStore, reader: PageReader) -> Table:
+    """The chunk table of an array's node; one that was never written has none yet."""
+    if node.table is None:
+        grid = grid_of(shape_of(node.document), cells.cell_shape)
+        return Table.new(reader, grid, cells.stats, cells.channels)
+    return Table.parse(reader, node.table, cells.stats, cells.channels)
+
+
+class ArrayState:
+    """An array in a session.
+
+    The object stays the same while the session lives; what it holds is replaced when the
+    session commits, moves to another version or takes in somebody else's commit.
+
+    Parameters
+    ----------
+    storage, reader, writes, lock
+        The session's.
+    node : Node
+        As committed.
+    """
+
+    def __init__(
+        self,
+        storage: Storage,
+        reader: PageReader,
+        writes: WriteIds,
+        lock: threading.RLock,  # type: ignore[valid-type, unused-ignore]
+        node: Node,
+    ) -> None:
+        self.storage = storage
+        self.reader = reader
+        self.writes = writes
+        self.lock = lock
+        self.engine: ArrayEngine
+        self.load(node)
+
+    def load(self, node: Node) -> None:
+        """Take on a committed state; what was not committed is forgotten."""
+        cells = self._cells(node.home, node.document)
+        table = _table_of(node, cells, self.reader)
+        self._set(node, node.document, node.home, TableDraft(table), cells)
+
+    def settle(self, node: Node, table: Table) -> None:
+        """The changes were committed as `node`, with the chunk table `table`."""
+        self._set(node, node.document, node.home, TableDraft(table), self.engine.cells)
+
+    def stage(self, node: Node | None, side: Side, draft: TableDraft) -> None:
+        """Take on a merged state on top of `node` (None: the array is new there)."""
+        self._set(node, side.document, side.home, draft, self._cells(side.home, side.document))
+
+    def replace(self, document: Document, home: str) -> None:
+        """Become another array: nothing of the old one's data counts."""
+        cells = self._cells(home, document)
+        grid = grid_of(shape_of(document), cells.cell_shape)
+        table = Table.new(self.reader, grid, cells.stats, cells.channels)
+        self._set(None, document, home, TableDraft(table), cells)
+
+    def _cells(self, home: str, document: Document) -> CellStore:
+        return CellStore(self.storage, home, document, shared_cache)
+
+    def _set(
+        self, node: Node | None, document: Document, home: str, draft: TableDraft, cells: CellStore
+    ) -> None:
+        shape = shape_of(document)
+        engine = getattr(self, "engine", None)
+        if engine is None:
+            self.engine = ArrayEngine(cells, shape, draft, self.writes, self.lock)
+        else:
+            engine.discard()
+            engine.cells, engine.shape, engine.table = cells, shape, draft
+        self.engine.check()
+        self.node = node
+        self.document = copy.deepcopy(document)
+        self.home = home
+        self.base_shape = shape if node is None else shape_of(node.document)
+        #: Rows appended to axis 0 since the base; None once `resize` changed axis 0.
+        self.appended: int | None = 0
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Current shape."""
+        return self.engine.shape
+
+    @property
+    def changed(self) -> bool:
+        """Whether anything differs from the committed state (buffers apart)."""
+        return self.node is None or self.engine.table.changed or self.document != self.node.document
+
+    def resize(self, shape: tuple[int, ...]) -> None:
+        """Change the shape."""
+        if self.shape and shape[0] != self.shape[0]:
+            self.appended = None
+        self.engine.resize(shape)
+        self.document["shape"] = list(shape)
+
+    def grow(self, rows: int) -> int:
+        """Add rows of fill along axis 0, to be written at once; returns their first index."""
+        start = self.shape[0]
+        self.engine.resize((start + rows, *self.shape[1:]))
+        self.document["shape"] = list(self.shape)
+        if self.appended is not None:
+            self.appended += rows
+        return start
+
+    def side(self) -> Side:
+        """The state with its changes, as a side of a merge. Buffers must be flushed."""
+        table, _ = self.engine.table.freeze()
+        return Side(self.document, self.home, table, self.appended or 0)
