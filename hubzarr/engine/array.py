@@ -71,6 +71,9 @@ class ArrayEngine:
         self.storing: dict[Cell, tuple[Future[Rows | None], CellBuffer, int, bool]] = {}
         self.buffered_bytes = 0
         self._spare: list[Array] = []
+        # Asking the configuration costs more than a small write, so it is asked once.
+        self.buffer_limit = get_config().buffer_bytes
+        self.in_flight = 2 * threads_for(cells.storage.concurrency)
 
     @property
     def pending(self) -> bool:
@@ -350,19 +353,15 @@ class ArrayEngine:
 
     def _bound(self) -> None:
         """Keep the buffers within their limit: the oldest leave first. Needs the lock."""
-        limit = get_config().buffer_bytes
-        while self.buffered_bytes > limit and (self.buffers or self.storing):
-            if self.buffers and len(self.storing) < self._in_flight():
+        while self.buffered_bytes > self.buffer_limit and (self.buffers or self.storing):
+            if self.buffers and len(self.storing) < self.in_flight:
                 self._store_soon(next(iter(self.buffers)))
             else:
                 self._finish(next(iter(self.storing)))
 
-    def _in_flight(self) -> int:
-        return 2 * threads_for(self.cells.storage.concurrency)
-
     def _store_soon(self, cell: Cell) -> None:
         """Start storing a buffered cell in the pool. Needs the lock."""
-        while len(self.storing) >= self._in_flight():
+        while len(self.storing) >= self.in_flight:
             self._finish(next(iter(self.storing)))
         buffer = self.buffers.pop(cell)
         before = self.id_of(cell)
@@ -405,7 +404,7 @@ class ArrayEngine:
         """Store everything that was written. What can't be stored stays buffered."""
         with self.lock:
             while self.buffers or self.storing:
-                if self.buffers and len(self.storing) < self._in_flight():
+                if self.buffers and len(self.storing) < self.in_flight:
                     self._store_soon(next(iter(self.buffers)))
                 else:
                     self._finish(next(iter(self.storing)))

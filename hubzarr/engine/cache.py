@@ -39,15 +39,16 @@ class ChunkCache:
     """
 
     def __init__(self, limit: int | None = None) -> None:
-        self._limit = limit
+        self._fixed = limit
+        self.limit = 0 if limit is None else limit
         self._items: OrderedDict[Hashable, Array] = OrderedDict()
         self._lock = threading.Lock()
         self.nbytes = 0
 
-    @property
-    def limit(self) -> int:
-        """Bytes that the cache may hold."""
-        return get_config().cache_bytes if self._limit is None else self._limit
+    def configure(self) -> None:
+        """Take on the limit that the configuration now gives, unless one was fixed."""
+        if self._fixed is None:
+            self.limit = get_config().cache_bytes
 
     def __len__(self) -> int:
         return len(self._items)

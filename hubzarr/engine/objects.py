@@ -91,6 +91,7 @@ class CellStore:
         self.storage = storage
         self.home = home
         self.cache = cache
+        cache.configure()
         self.codec: ChunkCodec = compile_codec(document)
         self.shard = self.codec if isinstance(self.codec, ShardCodec) else None
         self.key = compile_key(document)

@@ -235,7 +235,7 @@ def raise_conflicts(name: str, conflicts: list[Conflict], theirs: Manifest) -> N
     raise ConflictError(
         f"{name}: both sides changed the same, to different values: {listed}{more}. The other "
         f"side is commit {commit.id} ({commit.address}, by {commit.author}). Your changes are "
-        "kept in this handle: commit(conflict='mine') or conflict='theirs' decides, discard() "
+        "kept in this handle: commit(conflict='ours') or conflict='theirs' decides, discard() "
         "drops them",
         conflicts=[(c.path, c.what) for c in conflicts],
         commit=commit.id,

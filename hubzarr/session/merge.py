@@ -15,18 +15,34 @@ import numpy as np
 
 from hubzarr.engine import CellStore
 from hubzarr.engine.array import grid_of
-from hubzarr.errors import ConflictError
+from hubzarr.errors import ConflictError, InvalidError
 from hubzarr.session.state import Side, shape_of
 from hubzarr.table.table import Table, TableDraft, changed_blocks
 
-__all__ = ["Conflict", "Merged", "Policy", "merge_sides"]
+__all__ = ["Conflict", "Conflicting", "Merged", "Policy", "merge_sides", "policy_of", "unlike"]
 
 type Array = np.ndarray[Any, Any]
 type Cell = tuple[int, ...]
 #: Whose values count where both sides changed the same: nobody's, the moving side's, theirs.
 type Policy = Literal["raise", "mine", "theirs"]
+#: The same as users say it: ours are the changes of the handle that they call.
+type Conflicting = Literal["raise", "ours", "theirs"]
 
 _MISSING = object()
+
+
+def policy_of(conflict: Conflicting, ours: Policy = "mine") -> Policy:
+    """The policy for a user's word; `ours` says which side of the merge that is."""
+    words: dict[str, Policy] = {
+        "raise": "raise",
+        "ours": ours,
+        "theirs": "theirs" if ours == "mine" else "mine",
+    }
+    if conflict not in words:
+        raise InvalidError(
+            f"conflict={conflict!r} is unknown; expected 'raise', 'ours' or 'theirs'"
+        )
+    return words[conflict]
 
 
 @dataclass(frozen=True)

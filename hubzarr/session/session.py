@@ -22,7 +22,7 @@ from hubzarr.history.nodes import nodes_of
 from hubzarr.history.versions import newer_exists
 from hubzarr.session import autosync
 from hubzarr.session.commit import catch_up, next_manifest, pause, store
-from hubzarr.session.merge import Policy
+from hubzarr.session.merge import Conflicting, policy_of
 from hubzarr.session.state import ArrayState, Document, Side, is_array, shape_of
 from hubzarr.storage.base import Storage
 from hubzarr.table.pages import PageReader
@@ -231,7 +231,7 @@ class Session:
         self,
         message: str | None,
         *,
-        conflict: Policy = "raise",
+        conflict: Conflicting = "raise",
         state: str = "open",
         merged: str | None = None,
     ) -> Commit:
@@ -243,10 +243,7 @@ class Session:
             Others changed the same elements or keys to other values. The session keeps
             its changes.
         """
-        if conflict not in ("raise", "mine", "theirs"):
-            raise InvalidError(
-                f"conflict={conflict!r} is unknown; expected 'raise', 'mine' or 'theirs'"
-            )
+        policy = policy_of(conflict)
         with self.lock:
             self.check_writable()
             self.sync_due = False
@@ -261,7 +258,7 @@ class Session:
                         self._settle(created, tables)
                         return created.commit
                     pause(attempt)
-                catch_up(self, conflict)
+                catch_up(self, policy)
             raise InvalidError("unreachable: the loop above ends by a commit or an error")
 
     def _settle(self, manifest: Manifest, tables: dict[str, Any]) -> None:
