@@ -38,6 +38,7 @@ TILE = 240  # a multiple of every number of channels; 240 * 255**2 < 2**24
 ROWS = 32
 GROUP = TILE * ROWS
 BLOCK = 4 * GROUP  # elements of float64 that a core's cache holds; twice that of float32
+_HEAD = 32 * GROUP
 
 
 class _Scratch(threading.local):
@@ -62,18 +63,32 @@ def float_scratch(size: int) -> Array:
 def extremes(x: Array, channels: int, *, holes: bool = False) -> tuple[Array, Array]:
     """Smallest and largest element of each channel; NaN where there is one, or past `holes`."""
     low, high = (np.fmin, np.fmax) if holes else (np.minimum, np.maximum)
-    if channels == 1:
-        return low.reduce(x).reshape(1), high.reduce(x).reshape(1)
-    return _fold(low, x, channels), _fold(high, x, channels)
+    return _reduce(low, x, channels), _reduce(high, x, channels)
+
+
+def byte_extremes(x: Array, channels: int) -> tuple[Array, Array]:
+    """Like `extremes` of 8-bit integers, which often reach their limits soon."""
+    limits = np.iinfo(x.dtype)
+    head, rest = x[:_HEAD], x[_HEAD:]
+    low, high = extremes(head, channels)
+    if rest.size == 0:
+        return low, high
+    if (low != limits.min).any():
+        low = np.minimum(low, _reduce(np.minimum, rest, channels))
+    if (high != limits.max).any():
+        high = np.maximum(high, _reduce(np.maximum, rest, channels))
+    return low, high
 
 
 def add_wrapping(x: Array, channels: int) -> Array:
     """Sum of each channel of 64-bit integers, modulo 2**64."""
-    return np.add.reduce(x).reshape(1) if channels == 1 else _fold(np.add, x, channels)
+    return _reduce(np.add, x, channels)
 
 
-def _fold(ufunc: np.ufunc, x: Array, channels: int) -> Array:
-    """Reduce interleaved channels, in wide rows that vector units like."""
+def _reduce(ufunc: np.ufunc, x: Array, channels: int) -> Array:
+    """Reduce each channel; where they interleave, in wide rows that vector units like."""
+    if channels == 1:
+        return ufunc.reduce(x).reshape(1)  # type: ignore[no-any-return]
     whole = x.size - x.size % GROUP
     tail: Array = ufunc.reduce(x[whole:].reshape(-1, channels), axis=0) if whole < x.size else x[:0]
     if whole == 0:
@@ -133,13 +148,18 @@ def byte_sums(x: Array, channels: int) -> tuple[Array, Array]:
 
 
 def shifted_sums(
-    x: Array, channels: int, shift: list[float] | list[int], *, holes: bool = False
+    x: Array,
+    channels: int,
+    shift: list[float] | list[int],
+    *,
+    holes: bool = False,
+    bits: int = 64,
 ) -> tuple[Array, Array]:
     """Sums and sums of squares, by channel, of ``x - shift`` in float64.
 
     An integer shift of 64-bit integers is taken off before the conversion, so that
-    their range has to fit 63 bits.  Sums of integers of at most 32 bits are exact, and
-    so are the squares of 16 bits without shift.  With `holes`, NaN counts as the shift.
+    their range has to fit 63 bits.  Sums of integers that fit 32 `bits` are exact, and so
+    are the squares of 16 bits without shift.  With `holes`, NaN counts as the shift.
     """
     sums, squares = _buffers(x.size, channels, "f8")
     kind, size = x.dtype.kind, x.dtype.itemsize
@@ -160,10 +180,9 @@ def shifted_sums(
                 clear_nan(block)
         at = start // GROUP
         _sum_block(block, channels, sums[at : at + groups], squares[at : at + groups])
-    narrow = kind != "f" and size <= 4
     return (
-        _by_channel(sums, channels, exact=narrow),
-        _by_channel(squares, channels, exact=narrow and size <= 2),
+        _by_channel(sums, channels, exact=bits <= 32),
+        _by_channel(squares, channels, exact=bits <= 16),
     )
 
 

@@ -8,7 +8,14 @@ from typing import Any
 import numpy as np
 
 from hubzarr.errors import InvalidError
-from hubzarr.stats.kernels import add_wrapping, byte_sums, extremes, round_shift, shifted_sums
+from hubzarr.stats.kernels import (
+    add_wrapping,
+    byte_extremes,
+    byte_sums,
+    extremes,
+    round_shift,
+    shifted_sums,
+)
 from hubzarr.stats.rows import Rows, combine, constant, row_dtype, wrap
 
 __all__ = ["measure"]
@@ -16,7 +23,7 @@ __all__ = ["measure"]
 type Array = np.ndarray[Any, Any]
 type Row = tuple[int, int, Any, float, float, Any, Any, int]
 
-_SMALL = 4096  # up to here plain NumPy calls are cheaper than blocks
+_SMALL = 8192  # up to here plain NumPy calls are cheaper than blocks
 _HUGE = 1 << 28  # up to here exact integer sums of blocks stay below 2**63
 _SAMPLES = 256
 
@@ -96,12 +103,14 @@ def _bool_row(n: int, ones: int) -> Row:
 
 
 def _integer_rows(flat: Array, channels: int) -> list[Row]:
-    lows, highs = extremes(flat, channels)
-    low, high = lows.tolist(), highs.tolist()
     n, kind, bits = flat.size // channels, flat.dtype.kind, 8 * flat.dtype.itemsize
+    lows, highs = (byte_extremes if bits == 8 else extremes)(flat, channels)
+    low, high = lows.tolist(), highs.tolist()
     if low == high:
         return [constant(flat.dtype, value, n)[0].item() for value in low]
     shifts = [0] * channels
+    if bits == 64 and max(-min(low), max(high)) < 1 << 31:
+        bits = 32  # labels and counts rarely need more
     if bits == 64:
         return _wide_rows(flat, channels, low, high)
     if bits == 8:
@@ -109,7 +118,7 @@ def _integer_rows(flat: Array, channels: int) -> list[Row]:
     else:
         if bits == 32:
             shifts = [round(round_shift(*pair)) for pair in _sample(flat, channels)]
-        sums, squares = shifted_sums(flat, channels, shifts)
+        sums, squares = shifted_sums(flat, channels, shifts, bits=bits)
     rows: list[Row] = []
     for c in range(channels):
         s, q, shift = int(sums[c]), int(squares[c]), shifts[c]
@@ -230,12 +239,14 @@ def _small(x: Array) -> Row:
         if high - low >= 1 << 63:
             return _wide_rows(x, 1, [low], [high])[0]
         d = (x - x.dtype.type(low)).view("i8").astype("f8")
-        total = low * n + sum((x - x.dtype.type(low)).tolist())
+        total, rise = int(np.add.reduce(x)), int(np.add.reduce(d))
+        mean = (total if max(-low, high) * n < 1 << 63 else low * n + rise) / n
+        d -= rise / n
     else:
         d = x.astype("f8")
         total = int(np.add.reduce(d))
-    mean = total / n
-    d -= mean if x.dtype.itemsize < 8 else mean - low
+        mean = total / n
+        d -= mean
     m2 = 0.0 if low == high else float(np.dot(d, d))
     return n, 0, wrap(total, kind), mean, m2, low, high, 0
 

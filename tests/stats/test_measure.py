@@ -58,13 +58,13 @@ def check(row, x):
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_every_dtype_and_mode(dtype, mode):
     rng = np.random.default_rng(1)
-    for size in (16, 4097, 7681):
+    for size in (16, 4097, 8193):
         x = random_array(rng, dtype, size, mode)
         check(measure(x)[0], x)
 
 
 @settings(max_examples=60, deadline=None)
-@given(arrays(sizes=(1, 2, 3, 16, 241, 5000)))
+@given(arrays(sizes=(1, 2, 3, 16, 241, 5000, 8200)))
 def test_exact(x):
     check(measure(x)[0], x)
 
@@ -114,6 +114,15 @@ def test_layout_does_not_matter(x, layout):
     if other.dtype == cube.dtype:
         assert_same(measure(other), measure(cube))
     assert_same(measure(other, 3), measure(cube, 3))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_extremes_of_bytes_past_the_first_blocks(channels):
+    x = np.full((300_000, channels), 7, "u1")
+    x[0] = [0, 255, 7][:channels]
+    x[-1] = [255, 0, 8][:channels]
+    for channel, row in enumerate(measure(x, channels)):
+        check(row, x[:, channel])
 
 
 def test_input_is_left_alone():
@@ -173,6 +182,17 @@ def test_wrapping_sum_with_right_mean():
     row = measure(x)[0]
     assert row["sum"] == x.sum()
     assert row["mean"] == float(2**63)
+
+
+@pytest.mark.parametrize("value", [2**31 - 1, 2**31, 2**40])
+def test_sums_past_53_bits(value):
+    x = np.full(5_000_001, value)
+    x[::2] -= 1
+    row = measure(x)[0]
+    assert row["sum"] == x.sum()
+    np.testing.assert_allclose(row["m2"], x.size / 4, rtol=1e-6)
+    if value < 2**31:
+        assert measure(x.astype("i4"))[0]["sum"] == x.sum()
 
 
 def test_empty_and_broadcast_chunks():
