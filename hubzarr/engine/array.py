@@ -300,7 +300,6 @@ class ArrayEngine:
         for piece in whole:
             if piece.cell in self.storing:
                 self._finish(piece.cell)
-            self._drop(piece.cell)
         write_id = self._fresh_id(piece.cell for piece in whole)
         old = [self.id_of(piece.cell) for piece in whole]
 
@@ -316,6 +315,8 @@ class ArrayEngine:
             batch = max(1, TASK_BYTES // max(1, cells.codec.nbytes))
         results = map_all(run, list(zip(whole, old, strict=True)), cells.storage.concurrency, batch)
         for piece, (stored, row) in zip(whole, results, strict=True):
+            # Only now: had a store failed, what was written before would still count.
+            self._drop(piece.cell)
             if stored:
                 self.table.assign(piece.cell or (0,), write_id, row)
         return iter([piece for piece in plan if not piece.whole])
@@ -363,7 +364,7 @@ class ArrayEngine:
         """Start storing a buffered cell in the pool. Needs the lock."""
         while len(self.storing) >= self.in_flight:
             self._finish(next(iter(self.storing)))
-        buffer = self.buffers.pop(cell)
+        buffer = self.buffers[cell]
         before = self.id_of(cell)
         write_id = self._fresh_id(iter((cell,)))
         partial = not buffer.full
@@ -377,6 +378,7 @@ class ArrayEngine:
             return self.cells.store_cell(write_id, cell, block)
 
         future = submit(self.cells.storage.concurrency, work)
+        del self.buffers[cell]
         self.storing[cell] = (future, buffer, write_id, partial)
 
     def _finish(self, cell: Cell) -> None:
@@ -416,6 +418,12 @@ class ArrayEngine:
             self.storing.clear()
             self.buffers.clear()
             self.buffered_bytes = 0
+
+    def after_fork(self, lock: threading.RLock) -> None:  # type: ignore[valid-type, unused-ignore]
+        """In a forked child: the parent's writes, and the threads that store them, are gone."""
+        self.lock = lock
+        self.storing.clear()
+        self.discard()
 
     # -- shape ---------------------------------------------------------------
 

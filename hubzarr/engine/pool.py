@@ -49,7 +49,17 @@ def submit[**P, T](
     concurrency: int, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs
 ) -> Future[T]:
     """Start work in the pool."""
-    return _pools.get(threads_for(concurrency)).submit(work, *args, **kwargs)
+    try:
+        return _pools.get(threads_for(concurrency)).submit(work, *args, **kwargs)
+    except RuntimeError:
+        # The interpreter is shutting down and no pool takes work any more; what was
+        # written must still be stored.
+        done: Future[T] = Future()
+        try:
+            done.set_result(work(*args, **kwargs))
+        except BaseException as error:
+            done.set_exception(error)
+        return done
 
 
 def map_all[S, T](
@@ -64,13 +74,12 @@ def map_all[S, T](
     if len(items) <= batch or in_pool() or threads_for(concurrency) == 1:
         return [work(item) for item in items]
     groups = [items[i : i + batch] for i in range(0, len(items), batch)]
-    pool = _pools.get(threads_for(concurrency))
 
     def run(group: Iterable[S]) -> list[T]:
         return [work(item) for item in group]
 
     # The caller works too instead of only waiting: one thread hop less.
-    futures = [pool.submit(run, group) for group in groups[1:]]
+    futures = [submit(concurrency, run, group) for group in groups[1:]]
     failure: BaseException | None = None
     out: list[T] = []
     try:
