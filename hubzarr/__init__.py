@@ -1,8 +1,77 @@
-"""Named, versioned, numpy-like arrays of any size, stored as plain Zarr v3.
+"""hubzarr: named, versioned, numpy-like arrays of any size, stored as plain Zarr.
 
-Nothing heavy is imported here: zarr, fsspec, dask and friends load on first use.
+>>> import hubzarr as hub
+>>> a = hub.array((100, 32, 32), "hello/images:v0", dtype="uint8")
+>>> a[0] = 255
+>>> hub.load("hello/images:v0")[0:10].mean()
+np.float64(25.5)
 """
 
-__all__ = ["__version__"]
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hubzarr import errors
+    from hubzarr.api import (
+        array,
+        copy,
+        delete,
+        exists,
+        from_dask,
+        from_numpy,
+        from_zarr,
+        list,
+        load,
+        rename,
+        versions,
+    )
+    from hubzarr.array import Array, View
+    from hubzarr.config import configure
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "Array",
+    "View",
+    "array",
+    "configure",
+    "copy",
+    "delete",
+    "errors",
+    "exists",
+    "from_dask",
+    "from_numpy",
+    "from_zarr",
+    "list",
+    "load",
+    "rename",
+    "versions",
+]
+
+#: Where each name lives. Modules are imported when a name is first used, so that
+#: ``import hubzarr`` is quick.
+_HOMES = {
+    "Array": "hubzarr.array",
+    "View": "hubzarr.array",
+    "configure": "hubzarr.config",
+    "errors": "",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module 'hubzarr' has no attribute {name!r}")
+    home = _HOMES.get(name, "hubzarr.api")
+    value = (
+        getattr(importlib.import_module(home), name)
+        if home
+        else importlib.import_module(f"hubzarr.{name}")
+    )
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> Any:
+    return sorted([*globals(), *__all__])

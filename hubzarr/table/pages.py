@@ -167,6 +167,10 @@ class PageReader:
         """Keep the decoded rows of a page that was just stored."""
         self._keep(address, rows, rows.nbytes)
 
+    def after_fork(self) -> None:
+        """In a forked child: a thread of the parent may have held the lock."""
+        self._lock = threading.Lock()
+
     def _keep(self, address: bytes, value: Any, size: int) -> None:
         with self._lock:
             if address not in self._kept:

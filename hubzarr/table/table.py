@@ -118,6 +118,14 @@ class Table:
             raise DamagedError(f"a chunk table in a manifest can't be read: {error!r}") from error
         return cls(_padded(ids), None if tree is None else _padded(tree))
 
+    def pages(self) -> Iterator[bytes]:
+        """Addresses of all pages that the table needs."""
+        for tree in (self.ids, self.stats):
+            if tree is not None:
+                for _, _, _, address in tree.walk():
+                    if address is not None:
+                        yield address
+
     def stored(self) -> Table:
         """The table once its pages are on the store."""
         stats = None if self.stats is None else _settled(self.stats)

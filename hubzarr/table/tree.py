@@ -292,6 +292,33 @@ class Tree:
                 child = self.child(level - 1, block[row])
                 yield from self._unknown(level - 1, child, below, start, stop)
 
+    # -- walking -------------------------------------------------------------
+
+    def walk(self) -> Iterator[tuple[int, Cell, Block, bytes | None]]:
+        """All blocks that hold anything: (level, block coordinates, rows, page's address)."""
+        root = self.root if isinstance(self.root, bytes) else None
+        yield from self._walk(self.levels - 1, (0,) * len(self.block), self.root_block(), root)
+
+    def _walk(
+        self, level: int, at: Cell, block: Block, address: bytes | None
+    ) -> Iterator[tuple[int, Cell, Block, bytes | None]]:
+        yield level, at, block, address
+        if level == 0:
+            return
+        filled = (block["hi"] != 0) | (block["lo"] != 0)
+        for row in zip(*(axis.tolist() for axis in np.nonzero(filled)), strict=True):
+            ref = block[row]
+            below = tuple(i * n + r for i, n, r in zip(at, self.block, row, strict=True))
+            hi, lo = int(ref["hi"]), int(ref["lo"])
+            page = hi.to_bytes(8, "big") + lo.to_bytes(8, "big") if hi else None
+            yield from self._walk(level - 1, below, self.child(level - 1, ref), page)
+
+    def written_leaves(self) -> Iterator[tuple[Cell, Block]]:
+        """Blocks of cells that hold anything: (first cell, rows)."""
+        for level, at, block, _ in self.walk():
+            if level == 0:
+                yield tuple(i * n for i, n in zip(at, self.block, strict=True)), block
+
     # -- growing -------------------------------------------------------------
 
     def lifted(self, levels: int, grid: Cell) -> Tree:

@@ -1,0 +1,88 @@
+"""NumPy's protocols: ufuncs and functions on arrays and views.
+
+Statistics take the lazy path; everything else reads the elements first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+__all__ = ["apply_function", "apply_ufunc"]
+
+_STATISTICS: dict[Callable[..., Any], str] = {
+    np.mean: "mean",
+    np.std: "std",
+    np.var: "var",
+    np.sum: "sum",
+    np.min: "min",
+    np.max: "max",
+    np.nanmean: "nanmean",
+    np.nanstd: "nanstd",
+    np.nanvar: "nanvar",
+    np.nansum: "nansum",
+    np.nanmin: "nanmin",
+    np.nanmax: "nanmax",
+}
+_TAKEN = {"axis", "keepdims", "ddof", "dtype"}
+_REDUCERS = {np.add: "sum", np.minimum: "min", np.maximum: "max"}
+
+
+def apply_ufunc(
+    ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], kwargs: Mapping[str, Any], kind: type
+) -> Any:
+    """A ufunc on stored arrays: on their elements, giving NumPy arrays."""
+    outs = kwargs.get("out") or ()
+    if method == "reduce" and ufunc in _REDUCERS and isinstance(inputs[0], kind) and not outs:
+        options = {k: v for k, v in kwargs.items() if v is not None}
+        # ufunc.reduce works along axis 0 unless told otherwise
+        axis = kwargs.get("axis", 0) if "axis" in kwargs else 0
+        options["axis"] = axis
+        if set(options) <= {"axis", "keepdims", "dtype"} and len(inputs) == 1:
+            return getattr(inputs[0], _REDUCERS[ufunc])(**options)
+    arrays = [x.compute() if isinstance(x, kind) else x for x in inputs]
+    if any(isinstance(out, kind) for out in outs):
+        plain = {k: v for k, v in kwargs.items() if k != "out"}
+        results = getattr(ufunc, method)(*arrays, **plain)
+        results = results if isinstance(results, tuple) else (results,)
+        for out, result in zip(outs, results, strict=True):
+            out[...] = result
+        return outs[0] if len(outs) == 1 else outs
+    return getattr(ufunc, method)(*arrays, **kwargs)
+
+
+def apply_function(
+    func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], kind: type
+) -> Any:
+    """A NumPy function on stored arrays."""
+    name = _STATISTICS.get(func)
+    given = {k: v for k, v in kwargs.items() if v is not np._NoValue}
+    if name is not None and args and isinstance(args[0], kind):
+        positional = dict(zip(("axis",), args[1:2], strict=False))
+        if len(args) <= 2 and set(given) <= _TAKEN and not (positional and "axis" in given):
+            options = positional | given
+            if "ddof" in options and name not in ("std", "var", "nanstd", "nanvar"):
+                options.pop("ddof")
+            if options.get("dtype") is None:
+                options.pop("dtype", None)
+            return getattr(args[0], name)(**options)
+    if func is np.histogram and args and isinstance(args[0], kind):
+        extra = {k: v for k, v in given.items() if v is not None}
+        if set(extra) <= {"bins", "range"} and len(args) <= 2:
+            return args[0].histogram(*args[1:], **extra)
+    if func in (np.shape, np.ndim, np.size) and len(args) == 1 and not given:
+        return getattr(args[0], func.__name__)
+    return func(*_plain(args, kind), **_plain(kwargs, kind))
+
+
+def _plain(value: Any, kind: type) -> Any:
+    """The same arguments with elements in place of stored arrays."""
+    if isinstance(value, kind):
+        return value.compute()  # type: ignore[attr-defined]
+    if isinstance(value, tuple | list):
+        return type(value)(_plain(x, kind) for x in value)
+    if isinstance(value, dict):
+        return {k: _plain(v, kind) for k, v in value.items()}
+    return value

@@ -1,0 +1,63 @@
+"""Values to be written: to the array's dtype and the selection's shape, as NumPy does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from hubzarr.errors import InvalidError, InvalidTypeError
+
+__all__ = ["fitted"]
+
+
+def fitted(
+    value: Any, shape: tuple[int, ...], dtype: np.dtype[Any], name: str
+) -> np.ndarray[Any, Any]:
+    """The value with a shape and dtype.
+
+    Raises
+    ------
+    InvalidError
+        It doesn't broadcast, or a number doesn't fit into the dtype.
+    InvalidTypeError
+        It can't become the dtype at all.
+    """
+    try:
+        if isinstance(value, np.ndarray | np.generic) or hasattr(value, "__array__"):
+            array = np.asarray(value)
+            if array.dtype != dtype:
+                _check_kinds(array.dtype, dtype, name)
+                array = array.astype(dtype)
+        else:
+            array = np.asarray(value, dtype)
+    except OverflowError as error:
+        raise InvalidError(
+            f"a value for {name} does not fit into {dtype}: {error}; use a wider dtype"
+        ) from error
+    except (TypeError, ValueError) as error:
+        if isinstance(error, InvalidTypeError):
+            raise
+        raise InvalidTypeError(
+            f"values of type {type(value).__name__} can't become {dtype} elements of {name}: "
+            f"{error}"
+        ) from error
+    if array.shape == shape:
+        return array
+    while array.ndim > len(shape) and array.shape[0] == 1:
+        array = array[0]  # as NumPy: leading axes of length 1 don't count
+    try:
+        return np.broadcast_to(array, shape)
+    except ValueError as error:
+        raise InvalidError(
+            f"can't put values of shape {np.shape(value)} into a selection of {name} of shape "
+            f"{shape}: they don't broadcast"
+        ) from error
+
+
+def _check_kinds(given: np.dtype[Any], wanted: np.dtype[Any], name: str) -> None:
+    """Refuse what NumPy refuses or only does with a warning about lost parts."""
+    if given.kind == "c" and wanted.kind not in "cOSUT":
+        raise InvalidTypeError(
+            f"complex values can't become {wanted} elements of {name}: write .real or abs() of them"
+        )
