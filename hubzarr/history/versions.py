@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Final
 
-from hubzarr.errors import DamagedError, NotFoundError
+from hubzarr.errors import DamagedError, NotFoundError, StorageError
 from hubzarr.history.manifest import Manifest, decode, encode
 from hubzarr.storage.base import Storage
 
@@ -82,10 +83,8 @@ def head_number(storage: Storage, version: str, at_least: int = -1) -> int | Non
 
 def _hint(storage: Storage, version: str) -> int:
     data = storage.get(_hint_path(version))
-    try:
-        return int(data) if data is not None else -1
-    except ValueError:
-        return -1
+    # Anything else is not what hubzarr wrote, and worth nothing.
+    return int(data) if data is not None and len(data) <= 12 and data.isdigit() else -1
 
 
 def head(storage: Storage, version: str, at_least: int = -1) -> Manifest | None:
@@ -119,7 +118,9 @@ def create_manifest(storage: Storage, manifest: Manifest) -> Manifest | None:
     if not storage.create(manifest_path(commit.version, commit.number), data):
         return None
     if commit.number and commit.number % HINT_EVERY == 0:
-        storage.put_atomic(_hint_path(commit.version), str(commit.number).encode())
+        # The commit is made, and a hint may lag: not being able to write one is no failure.
+        with contextlib.suppress(StorageError):
+            storage.put_atomic(_hint_path(commit.version), str(commit.number).encode())
     return complete
 
 

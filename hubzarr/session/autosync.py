@@ -13,11 +13,12 @@ import os
 import sys
 import threading
 import time
-from typing import Protocol
-
-from hubzarr.errors import HubzarrError
+from typing import Final, Protocol
 
 __all__ = ["drain", "schedule"]
+
+#: Seconds between attempts at syncing what can't be synced, at most.
+LONGEST_WAIT: Final = 60.0
 
 
 class Syncable(Protocol):
@@ -26,7 +27,8 @@ class Syncable(Protocol):
     @property
     def name(self) -> str: ...
 
-    failure: HubzarrError | None
+    sync_interval: float | None
+    failure: Exception | None
 
     def background_sync(self) -> None:
         """Commit; remember an error."""
@@ -40,14 +42,22 @@ class _Scheduler:
         self.numbers = itertools.count()
         self.condition = threading.Condition()
         self.thread: threading.Thread | None = None
+        #: The session that the thread works on.
+        self.running: Syncable | None = None
+        #: Attempts in vain, in a row, by session.
+        self.vain: dict[int, int] = {}
 
     def add(self, session: Syncable, delay: float) -> None:
         with self.condition:
             heapq.heappush(self.due, (time.monotonic() + delay, next(self.numbers), session))
             if self.thread is None:
-                self.thread = threading.Thread(target=self._run, name="hub-sync", daemon=True)
-                self.thread.start()
-            self.condition.notify()
+                thread = threading.Thread(target=self._run, name="hub-sync", daemon=True)
+                try:
+                    thread.start()
+                    self.thread = thread
+                except RuntimeError:
+                    pass  # the interpreter is shutting down: `drain` will come by
+            self.condition.notify_all()
 
     def _run(self) -> None:
         while True:
@@ -58,19 +68,34 @@ class _Scheduler:
                 if wait > 0:
                     self.condition.wait(wait)
                     continue
-                _, _, session = heapq.heappop(self.due)
+                self.running = session = heapq.heappop(self.due)[2]
             session.background_sync()
+            with self.condition:
+                self._try_again(session)
+                self.running = None
+                self.condition.notify_all()
+            del session  # nothing keeps it alive while the thread waits
+
+    def _try_again(self, session: Syncable) -> None:
+        """Hold on to a session that could not be synced, and try it ever more rarely."""
+        if session.failure is None:
+            self.vain.pop(id(session), None)
+            return
+        times = self.vain[id(session)] = self.vain.get(id(session), 0) + 1
+        interval = session.sync_interval or 1.0
+        self.add(session, min(interval * 2.0 ** min(times, 10), max(interval, LONGEST_WAIT)))
 
     def drain(self) -> list[Syncable]:
         """Sync everything now; returns the sessions that could not be synced."""
         failed: list[Syncable] = []
         while True:
             with self.condition:
+                self.condition.wait_for(lambda: self.running is None)
                 if not self.due:
                     return failed
-                _, _, session = heapq.heappop(self.due)
+                session = heapq.heappop(self.due)[2]
             session.background_sync()
-            if session.failure is not None:
+            if session.failure is not None and session not in failed:
                 failed.append(session)
 
 
@@ -95,3 +120,6 @@ def drain() -> None:
 
 
 atexit.register(drain)
+# Earlier, while thread pools and event loops still take work: what most writes end by. It is
+# also the only one of the two that runs in the children that multiprocessing forks.
+getattr(threading, "_register_atexit", atexit.register)(drain)

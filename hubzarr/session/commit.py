@@ -11,13 +11,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hubzarr.engine.pool import map_all
-from hubzarr.errors import ConflictError, NotFoundError, SealedError
+from hubzarr.errors import (
+    ConflictError,
+    HubzarrError,
+    NotFoundError,
+    SealedError,
+    StorageError,
+)
 from hubzarr.history.log import extended
-from hubzarr.history.manifest import Commit, Manifest, Node
+from hubzarr.history.manifest import Commit, Manifest, Node, encode
 from hubzarr.history.nodes import nodes_of, with_nodes
-from hubzarr.history.versions import create_manifest, head
+from hubzarr.history.versions import create_manifest, head, read_manifest
 from hubzarr.indexing import Transform
 from hubzarr.session.merge import Conflict, Merged, Policy, merge_sides
+from hubzarr.session.recovery import intact, settle_doubt
 from hubzarr.session.state import Side, shape_of, side_of
 from hubzarr.storage.base import Storage
 from hubzarr.table.pages import page_path
@@ -133,7 +140,22 @@ def store(storage: Storage, manifest: Manifest, pages: dict[bytes, bytes]) -> Ma
     batch = len(items) if storage.is_local else 1
     if items:
         map_all(lambda item: storage.put_atomic(*item), items, storage.concurrency, batch)
-    return create_manifest(storage, manifest)
+    try:
+        return create_manifest(storage, manifest)
+    except StorageError:
+        if _was_stored(storage, manifest):
+            return encode(manifest)[1]
+        raise
+
+
+def _was_stored(storage: Storage, manifest: Manifest) -> bool:
+    """Whether a manifest is there after all, though the store failed to say so."""
+    commit = manifest.commit
+    try:
+        stored = read_manifest(storage, commit.version, commit.number)
+    except HubzarrError:
+        return False
+    return stored is not None and stored.commit.id == commit.id
 
 
 def pause(attempt: int) -> None:
@@ -151,6 +173,7 @@ def catch_up(session: Session, policy: Policy, sealed_is_fine: bool = False) -> 
     SealedError, NotFoundError
         The version was sealed or deleted meanwhile.
     """
+    settle_doubt(session)
     mine = session.manifest
     theirs = head(session.storage, session.version, mine.commit.number)
     if theirs is None or theirs.commit.state == "deleted":
@@ -169,7 +192,8 @@ def catch_up(session: Session, policy: Policy, sealed_is_fine: bool = False) -> 
         return
     outcomes = _rebase(session, theirs, policy)
     kept_objects = _merge_objects(session, theirs, policy)
-    apply_merge(session, theirs, outcomes)
+    with intact(session):
+        apply_merge(session, theirs, outcomes)
     session.objects = kept_objects
     if theirs.sealed:
         session.writable = False

@@ -11,7 +11,6 @@ from typing import Any
 from hubzarr.engine import ArrayEngine, CellStore, WriteIds, shared_cache
 from hubzarr.errors import (
     ClosedError,
-    HubzarrError,
     InvalidError,
     NotFoundError,
     ReadOnlyError,
@@ -22,7 +21,8 @@ from hubzarr.history.nodes import nodes_of
 from hubzarr.history.versions import newer_exists
 from hubzarr.session import autosync
 from hubzarr.session.commit import catch_up, next_manifest, pause, store
-from hubzarr.session.merge import Conflicting, policy_of
+from hubzarr.session.merge import Conflicting, Policy, policy_of
+from hubzarr.session.recovery import Doubt, watch_forks
 from hubzarr.session.state import ArrayState, Document, Side, is_array, shape_of
 from hubzarr.storage.base import Storage
 from hubzarr.table.pages import PageReader
@@ -63,6 +63,8 @@ class Session:
         self.writable = writable
         self.author = author
         self.sync_interval = sync_interval
+        #: The interval that sessions opened from this one get, though this one may only read.
+        self.interval = sync_interval
         self.name = name or storage.url
         self.reader = PageReader(storage)
         self.lock = threading.RLock()
@@ -74,9 +76,13 @@ class Session:
         #: Store keys outside all nodes: (write id, size), or None when deleted here.
         self.objects: dict[str, tuple[str, int] | None] = {}
         self.closed = False
-        self.failure: HubzarrError | None = None
+        #: What the last background sync met, until the next call raises it.
+        self.failure: Exception | None = None
+        #: Attempts at the next commit of which it is not known whether they made it.
+        self.doubts: list[Doubt] = []
         self.in_transaction = False
         self.sync_due = False
+        watch_forks(self)
 
     # -- nodes ---------------------------------------------------------------
 
@@ -245,25 +251,44 @@ class Session:
         """
         policy = policy_of(conflict)
         with self.lock:
+            self.failure = None  # this is the next attempt at what failed
             self.check_writable()
             self.sync_due = False
-            self.flush()
-            for attempt in range(1 << 30):
-                if not self.storage.is_local or not newer_exists(
-                    self.storage, self.version, self.manifest.commit.number
-                ):
-                    manifest, pages, tables = next_manifest(self, message, state, merged)
+            try:
+                self.flush()
+                return self._commit(message, policy, state, merged)
+            except BaseException:
+                self.touch()
+                raise
+
+    def _commit(
+        self, message: str | None, policy: Policy, state: str, merged: str | None
+    ) -> Commit:
+        for attempt in range(1 << 30):
+            if not self.storage.is_local or not newer_exists(
+                self.storage, self.version, self.manifest.commit.number
+            ):
+                manifest, pages, tables = next_manifest(self, message, state, merged)
+                try:
                     created = store(self.storage, manifest, pages)
-                    if created is not None:
-                        self._settle(created, tables)
-                        return created.commit
-                    pause(attempt)
-                catch_up(self, policy)
-            raise InvalidError("unreachable: the loop above ends by a commit or an error")
+                except BaseException:
+                    self.doubts.append(Doubt.of(self, manifest.commit))
+                    raise
+                if created is not None:
+                    self._settle(created, tables)
+                    return created.commit
+                pause(attempt)
+            doubts = {doubt.commit.id for doubt in self.doubts}
+            catch_up(self, policy)
+            made = self.manifest.commit
+            if made.id in doubts and made.state == state and not self.dirty:
+                return made
+        raise InvalidError("unreachable: the loop above ends by a commit or an error")
 
     def _settle(self, manifest: Manifest, tables: dict[str, Any]) -> None:
         """The changes are committed: start over on top of them."""
         self.manifest = manifest
+        self.doubts.clear()
         nodes = self.committed_nodes()
         for path, table in tables.items():
             self.states[path].settle(nodes[path], table.stored())
@@ -289,6 +314,7 @@ class Session:
             self.removed.clear()
             self.objects.clear()
             self.writes.reset()
+            self.doubts.clear()
             self.failure = None
             if manifest.commit.state != "open":
                 self.writable = False
@@ -328,27 +354,28 @@ class Session:
                 self.discard()
             raise
         with self.lock:
-            self.in_transaction = False
-            self.commit(message)
+            if self.in_transaction:  # else this is a fork of the process that began it
+                self.in_transaction = False
+                self.commit(message)
 
     def background_sync(self) -> None:
         """Commit what was written; an error waits for the next call of the user."""
         with self.lock:
             self.sync_due = False
-            if self.closed or self.in_transaction or self.failure is not None:
+            if self.closed or self.in_transaction:
                 return
+            self.failure = None
             try:
                 self.sync()
-            except HubzarrError as error:
+            except Exception as error:
                 self.failure = error
+                self.sync_due = True  # the scheduler tries again
 
     def close(self) -> None:
         """Commit what was written and refuse further use."""
         with self.lock:
             if self.closed:
                 return
-            if self.failure is not None:
-                self.check()
             if self.writable and self.dirty:
                 self.commit(None)
             self.closed = True

@@ -162,6 +162,30 @@ class ArrayState:
             self.appended += rows
         return start
 
+    def adopt(self, node: Node, appended: int | None) -> None:
+        """A commit in doubt was made, of this array as `node`: what came later stays changed."""
+        table, _ = self.engine.table.freeze()
+        if table.dump()[0] == node.table and self.document == node.document:
+            self.settle(node, table.stored())
+            return
+        self.node = node
+        self.base_shape = shape_of(node.document)
+        if self.appended is not None and appended is not None:
+            self.appended -= appended
+
+    def memento(self) -> tuple[Any, ...]:
+        """All that a merge replaces, for `restore`."""
+        engine = self.engine
+        values = (self.node, self.document, self.home, self.base_shape, self.appended)
+        return (*values, engine.cells, engine.shape, engine.table)
+
+    def restore(self, memento: tuple[Any, ...]) -> None:
+        """Go back to a `memento`; what was buffered since is forgotten."""
+        engine = self.engine
+        engine.discard()
+        self.node, self.document, self.home, self.base_shape, self.appended = memento[:5]
+        engine.cells, engine.shape, engine.table = memento[5:]
+
     def side(self) -> Side:
         """The state with its changes, as a side of a merge. Buffers must be flushed."""
         table, _ = self.engine.table.freeze()
