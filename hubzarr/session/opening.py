@@ -9,6 +9,7 @@ from typing import Any
 from hubzarr.errors import ExistsError, NotFoundError, UnsupportedError
 from hubzarr.history.log import ancestors, extended
 from hubzarr.history.manifest import Manifest, Node
+from hubzarr.history.nodes import with_nodes
 from hubzarr.history.versions import (
     create_manifest,
     head,
@@ -78,6 +79,7 @@ def create_version(
     message: str | None = None,
     name: str = "",
     nodes: dict[str, Node] | None = None,
+    objects: dict[str, tuple[str, int]] | None = None,
 ) -> Manifest:
     """Take a version's name by creating its first manifest.
 
@@ -107,7 +109,8 @@ def create_version(
         )
         pages: dict[bytes, bytes] = {}
         if parent is None:
-            manifest = Manifest(commit, dict(nodes or {}))
+            bare = Manifest(commit, {}, objects=objects or {})
+            manifest, pages = with_nodes(bare, nodes or {})
         else:
             log, pages = extended(parent.log, parent.commit)
             manifest = replace(
