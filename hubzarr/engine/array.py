@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, wait
 from typing import Any, Final
 
@@ -300,7 +300,7 @@ class ArrayEngine:
         for piece in whole:
             if piece.cell in self.storing:
                 self._finish(piece.cell)
-        write_id = self._fresh_id(piece.cell for piece in whole)
+        write_id = self.fresh_id(piece.cell for piece in whole)
         old = [self.id_of(piece.cell) for piece in whole]
 
         def run(job: tuple[Any, int]) -> tuple[bool, Rows | None]:
@@ -321,12 +321,19 @@ class ArrayEngine:
                 self.table.assign(piece.cell or (0,), write_id, row)
         return iter([piece for piece in plan if not piece.whole])
 
-    def _fresh_id(self, touched: Iterator[Cell]) -> int:
-        """A write id that none of the cells was stored under in this session."""
-        write_id = self.writes.take()
-        if any(self.id_of(cell) == write_id for cell in touched):
-            write_id = self.writes.rotate()
+    def fresh_id(self, touched: Iterable[Cell]) -> int:
+        """A write id that none of the cells was stored under in this session. Needs the lock."""
+        write_id, busy = self.writes.take(), self.writes.busy
+        for cell in touched:
+            if self.id_of(cell) == write_id or (busy and self.cells.path(write_id, cell) in busy):
+                return self.writes.rotate()
         return write_id
+
+    def clear_cell(self, cell: Cell) -> None:
+        """Forget what is buffered of a cell: all of it is about to be replaced. Needs the lock."""
+        if cell in self.storing:
+            self._finish(cell)
+        self._drop(cell)
 
     def _buffer(self, cell: Cell) -> CellBuffer:
         """The buffer of a cell, made if there is none. Needs the lock."""
@@ -366,7 +373,7 @@ class ArrayEngine:
             self._finish(next(iter(self.storing)))
         buffer = self.buffers[cell]
         before = self.id_of(cell)
-        write_id = self._fresh_id(iter((cell,)))
+        write_id = self.fresh_id((cell,))
         partial = not buffer.full
         if partial:
             buffer.memory[len(buffer.rows) :] = self.cells.codec.fill_value
@@ -439,6 +446,8 @@ class ArrayEngine:
             if grows:
                 self._grow_buffers()
             else:
+                # A cell that was cut off may come back: its object's name is taken.
+                self.writes.rotate()
                 self._trim(old)
 
     def _grow_buffers(self) -> None:

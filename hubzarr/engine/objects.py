@@ -40,6 +40,8 @@ class WriteIds:
         self._draw = draw or _random_id
         self.current = self._draw()
         self.used: list[int] = []
+        #: Paths of objects that are being stored just now, past the buffers.
+        self.busy: set[str] = set()
 
     def take(self) -> int:
         """The id for the next object; counts as used."""

@@ -70,6 +70,7 @@ class Session:
         self.lock = threading.RLock()
         self.writes = WriteIds()
         self.states: dict[str, ArrayState] = {}
+        self._nodes: tuple[Manifest | None, dict[str, Node]] = None, {}
         #: Groups created or changed here, by path.
         self.groups: dict[str, Document] = {}
         self.removed: set[str] = set()
@@ -93,7 +94,11 @@ class Session:
 
     def committed_nodes(self) -> dict[str, Node]:
         """The nodes of the pinned manifest, by path."""
-        return nodes_of(self.manifest, self.reader)
+        manifest, nodes = self._nodes
+        if manifest is not self.manifest:
+            nodes = nodes_of(self.manifest, self.reader)
+            self._nodes = self.manifest, nodes
+        return nodes
 
     def paths(self) -> list[str]:
         """Paths of all nodes, sorted."""
