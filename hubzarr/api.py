@@ -20,6 +20,7 @@ from hubzarr.errors import (
 )
 from hubzarr.history.manifest import Node
 from hubzarr.names import DEFAULT_VERSION, Name, parse_name
+from hubzarr.progress import dask_progress, progress
 from hubzarr.session import Session, branching, create_version, open_session
 from hubzarr.session.copying import copy_version
 from hubzarr.session.opening import existing_versions
@@ -293,10 +294,20 @@ def from_numpy(x: Any, name: str, **options: Any) -> Array:
     return _filled(out, values)
 
 
-def _filled(out: Array, values: Any) -> Array:
+#: Bytes that go over at a time, so that memory stays bounded and progress shows.
+_BLOCK = 64 << 20
+
+
+def _filled(out: Array, source: Any) -> Array:
+    """Copy all elements in blocks of whole cells, and commit them once."""
     with out.transaction("created"):
-        if out.size:
-            out[...] = values
+        if not out.shape:
+            out[...] = source[()]
+        elif out.size:
+            rows = (out.shards or out.chunks)[0]
+            step = rows * max(1, _BLOCK // (rows * out[:1].nbytes))
+            for start in progress(range(0, len(out), step), f"storing {out.name}"):
+                out[start : start + step] = source[start : start + step]
     return out
 
 
@@ -326,7 +337,7 @@ def from_dask(x: dask.array.Array, name: str, **options: Any) -> Array:
         options["chunks"] = tuple(max(axis) for axis in x.chunks)
         options.setdefault("shards", None)
     out = array(x.shape, name, dtype=options.pop("dtype", x.dtype), **options)
-    with out.transaction("created"):
+    with out.transaction("created"), dask_progress(f"storing {out.name}, tasks"):
         # Threads of this process share the handle's session; see the how-to on clusters.
         da.store(x, out, lock=False, scheduler="threads", return_stored=False)
     return out
@@ -351,14 +362,7 @@ def from_zarr(source: Any, name: str, **options: Any) -> Array:
     options.setdefault("fill_value", 0 if z.fill_value is None else z.fill_value)
     options.setdefault("attributes", dict(z.attrs))
     out = array(z.shape, name, dtype=options.pop("dtype", z.dtype), **options)
-    rows = (out.shards or out.chunks or (1,))[0]
-    step = rows * max(1, (64 << 20) // max(1, rows * out[:1].nbytes if out.shape else 1))
-    with out.transaction("created"):
-        if not out.shape:
-            out[...] = z[()]
-        for start in range(0, out.shape[0] if out.shape else 0, step):
-            out[start : start + step] = z[start : start + step]
-    return out
+    return _filled(out, z)
 
 
 def exists(name: str, *, storage_options: Options = None) -> bool:
@@ -508,7 +512,7 @@ def rename(source: str, target: str, *, storage_options: Options = None) -> None
     destination = _storage(new, storage_options)
     if existing_versions(destination):
         raise ExistsError(f"{target!r} exists already: choose another name", name=target)
-    for path in storage.list_all(""):
+    for path in progress(storage.list_all(""), f"moving {source}"):
         data = storage.get(path)
         if data is not None:
             destination.put_atomic(path, data)

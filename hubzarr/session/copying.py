@@ -11,6 +11,7 @@ from hubzarr.engine.pool import map_all
 from hubzarr.errors import DamagedError
 from hubzarr.history.manifest import Manifest
 from hubzarr.history.nodes import nodes_of
+from hubzarr.progress import progress
 from hubzarr.session.opening import create_version
 from hubzarr.session.session import Session
 from hubzarr.session.state import is_array
@@ -33,13 +34,15 @@ def copy_version(
     The version appears when all of them are there. History is not taken along.
     """
     nodes = nodes_of(origin.manifest, origin.reader)
-    for batch in _batches(_paths(origin)):
-        map_all(
-            lambda path: _copy(origin.storage, target, path),
-            batch,
-            max(origin.storage.concurrency, target.concurrency),
-            16 if target.is_local and origin.storage.is_local else 1,
-        )
+    with progress(None, f"copying {origin.name}:{origin.version}, objects") as bar:
+        for batch in _batches(_paths(origin)):
+            map_all(
+                lambda path: _copy(origin.storage, target, path),
+                batch,
+                max(origin.storage.concurrency, target.concurrency),
+                16 if target.is_local and origin.storage.is_local else 1,
+            )
+            bar.advance(len(batch))
     return create_version(
         target, version, None, author=author, message=message, name=name, nodes=nodes,
         objects=origin.manifest.objects,
