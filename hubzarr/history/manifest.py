@@ -35,7 +35,7 @@ class Commit:
     author, time : str
         Who; when, as ISO 8601 in UTC with microseconds.
     depth : int
-        Commits before this one, along its parents: one more than the parent's.
+        Above all that led to this commit: one more than the largest of its parents'.
     state : str
         "open", or what the commit did to the version: "sealed" or "deleted".
     writes : tuple of str

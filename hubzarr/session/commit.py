@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import random
 import secrets
 import time
@@ -18,6 +19,7 @@ from hubzarr.errors import (
     SealedError,
     StorageError,
 )
+from hubzarr.history.compare import split_address
 from hubzarr.history.log import extended
 from hubzarr.history.manifest import Commit, Manifest, Node, encode
 from hubzarr.history.nodes import nodes_of, with_nodes
@@ -33,7 +35,17 @@ from hubzarr.table.table import Table
 if TYPE_CHECKING:
     from hubzarr.session.session import Session
 
-__all__ = ["apply_merge", "catch_up", "new_commit", "next_manifest", "pause", "store"]
+__all__ = [
+    "apply_merge",
+    "catch_up",
+    "check_open",
+    "document_changes",
+    "new_commit",
+    "next_manifest",
+    "pause",
+    "raise_conflicts",
+    "store",
+]
 
 
 def now() -> str:
@@ -51,9 +63,17 @@ def new_commit(parent: Manifest | None, version: str, number: int, **fields: Any
         merged=fields.pop("merged", None),
         message=fields.pop("message", None),
         time=now(),
-        depth=0 if parent is None else parent.commit.depth + 1,
+        depth=max([-1 if parent is None else parent.commit.depth, fields.pop("depth", -1)]) + 1,
         **fields,
     )
+
+
+def _depth_of(storage: Storage, merged: str | None) -> int:
+    """Depth of the second parent of a merge."""
+    if merged is None:
+        return -1
+    manifest = read_manifest(storage, *split_address(merged))
+    return -1 if manifest is None else manifest.commit.depth
 
 
 def next_manifest(
@@ -68,7 +88,7 @@ def next_manifest(
     changes: dict[str, dict[str, Any]] = {p: {"removed": True} for p in session.removed & set(old)}
     for path, document in session.groups.items():
         nodes[path] = Node(document, path)
-        changes[path] = _document_changes(old.get(path), document)
+        changes[path] = document_changes(old.get(path), document)
     for path, array in session.states.items():
         if array.changed:
             table, more = array.engine.table.freeze()
@@ -76,7 +96,7 @@ def next_manifest(
             pages |= {**more, **extra}
             nodes[path] = Node(array.document, array.home, dumped)
             tables[path] = table
-            changes[path] = _document_changes(old.get(path), array.document)
+            changes[path] = document_changes(old.get(path), array.document)
             changes[path] |= _cell_changes(array)
     log, more = extended(base.log, base.commit)
     pages |= more
@@ -85,6 +105,7 @@ def next_manifest(
         base.commit.version,
         base.commit.number + 1,
         merged=merged,
+        depth=_depth_of(session.storage, merged),
         message=message,
         author=session.author,
         state=state,
@@ -102,7 +123,8 @@ def next_manifest(
     return manifest, pages | more, tables
 
 
-def _document_changes(old: Node | None, document: dict[str, Any]) -> dict[str, Any]:
+def document_changes(old: Node | None, document: dict[str, Any]) -> dict[str, Any]:
+    """The summary of how a node's document changed."""
     if old is None:
         return {"created": True}
     out: dict[str, Any] = {}
@@ -118,8 +140,8 @@ def _document_changes(old: Node | None, document: dict[str, Any]) -> dict[str, A
 
 def _cell_changes(array: Any) -> dict[str, Any]:
     table = array.engine.table
-    count = 0
-    for index, rows in table.ids.dirty.items():
+    count = array.replaced_cells() if array.moved else 0
+    for index, rows in () if array.moved else table.ids.dirty.items():
         if table.base.block == table.ids.tree.block and _known(table.base, index):
             count += int((rows != table.base.ids.leaf(index)).sum())
         else:
@@ -175,7 +197,21 @@ def catch_up(session: Session, policy: Policy, sealed_is_fine: bool = False) -> 
     """
     settle_doubt(session)
     mine = session.manifest
-    theirs = head(session.storage, session.version, mine.commit.number)
+    theirs = check_open(session, sealed_is_fine)
+    if theirs.commit.number == mine.commit.number:
+        return
+    outcomes = _rebase(session, theirs, policy)
+    kept_objects = _merge_objects(session, theirs, policy)
+    with intact(session):
+        apply_merge(session, theirs, outcomes)
+    session.objects = kept_objects
+    if theirs.sealed:
+        session.writable = False
+
+
+def check_open(session: Session, sealed_is_fine: bool = False) -> Manifest:
+    """The newest state of a session's version, if that takes commits."""
+    theirs = head(session.storage, session.version, session.manifest.commit.number)
     if theirs is None or theirs.commit.state == "deleted":
         raise NotFoundError(
             f"version {session.version!r} of {session.name} was deleted meanwhile; what you wrote "
@@ -188,15 +224,7 @@ def catch_up(session: Session, policy: Policy, sealed_is_fine: bool = False) -> 
             "is kept in this handle: branch() saves it under another name",
             version=session.version,
         )
-    if theirs.commit.number == mine.commit.number:
-        return
-    outcomes = _rebase(session, theirs, policy)
-    kept_objects = _merge_objects(session, theirs, policy)
-    with intact(session):
-        apply_merge(session, theirs, outcomes)
-    session.objects = kept_objects
-    if theirs.sealed:
-        session.writable = False
+    return theirs
 
 
 type Outcomes = dict[str, tuple[Merged | None, Side | None]]
@@ -241,7 +269,7 @@ def _rebase(session: Session, theirs: Manifest, policy: Policy) -> Outcomes:
             side_of(their, session.storage, session.reader),
             policy,
             lambda s: session.cells_for(s.home, s.document),
-            session.writes.rotate,
+            functools.cache(session.writes.rotate),  # one id for all cells of the array
         )
         conflicts += found
         outcomes[path] = (outcome, side)
@@ -299,6 +327,8 @@ def apply_merge(session: Session, onto: Manifest, outcomes: Outcomes) -> None:
             staged[path] = (merged, mine)
     appended = {p: a.appended for p, a in session.states.items() if p in staged}
     session.pin(onto)
+    for path in (*groups, *removed):
+        session.forget_state(path)
     session.writes.used = used
     session.groups, session.removed = groups, removed
     for path, (merged, mine) in staged.items():
@@ -313,7 +343,7 @@ def apply_merge(session: Session, onto: Manifest, outcomes: Outcomes) -> None:
         if merged.rows is not None and mine is not None:
             late.append((path, mine, merged.rows))
         elif node is not None and array.shape != shape_of(node.document):
-            array.appended = appended.get(path)
+            array.appended = appended.get(path) or merged.side.appended
     for path, mine, (start, stop) in late:
         _append_again(session, path, mine, start, stop)
 

@@ -19,7 +19,16 @@ from hubzarr.errors import ConflictError, InvalidError
 from hubzarr.session.state import Side, shape_of
 from hubzarr.table.table import Table, TableDraft, changed_blocks
 
-__all__ = ["Conflict", "Conflicting", "Merged", "Policy", "merge_sides", "policy_of", "unlike"]
+__all__ = [
+    "Conflict",
+    "Conflicting",
+    "Merged",
+    "Policy",
+    "alike",
+    "merge_sides",
+    "policy_of",
+    "unlike",
+]
 
 type Array = np.ndarray[Any, Any]
 type Cell = tuple[int, ...]
@@ -93,7 +102,7 @@ def merge_sides(
         base is None
         or base.home != mine.home
         or base.home != theirs.home
-        or not _alike(base, mine, theirs)
+        or not alike(base, mine, theirs)
     ):
         return _merge_foreign(path, mine, theirs, policy)
     conflicts: list[Conflict] = []
@@ -110,10 +119,10 @@ def merge_sides(
     return Merged(replace(theirs, document=document), draft, rows), []
 
 
-def _alike(base: Side, mine: Side, theirs: Side) -> bool:
-    """Whether the chunks of all three sides can be compared cell by cell."""
+def alike(first: Side, *others: Side) -> bool:
+    """Whether the chunks of all sides can be compared cell by cell."""
     keys = ("node_type", "data_type", "chunk_grid", "chunk_key_encoding", "codecs", "fill_value")
-    return all(base.document.get(k) == mine.document.get(k) == theirs.document.get(k) for k in keys)
+    return all(first.document.get(k) == side.document.get(k) for k in keys for side in others)
 
 
 def _merge_foreign(

@@ -80,6 +80,7 @@ def create_version(
     name: str = "",
     nodes: dict[str, Node] | None = None,
     objects: dict[str, tuple[str, int]] | None = None,
+    state: str = "open",
 ) -> Manifest:
     """Take a version's name by creating its first manifest.
 
@@ -87,6 +88,8 @@ def create_version(
     ----------
     parent : Manifest or None
         The state to start from; None starts an independent version from `nodes`.
+    state : str
+        "sealed" freezes it at once.
 
     Raises
     ------
@@ -105,7 +108,7 @@ def create_version(
         number = 0 if old is None else old.commit.number + 1
         changes = {path: {"created": True} for path in nodes or {}}
         commit = new_commit(
-            parent, version, number, message=message, author=author, changes=changes
+            parent, version, number, message=message, author=author, changes=changes, state=state
         )
         pages: dict[bytes, bytes] = {}
         if parent is None:
@@ -147,7 +150,7 @@ def open_session(
     writable = mode == "r+" and point is None and newest.commit.state == "open"
     if writable:
         check_writable_store(storage)
-    return Session(
+    session = Session(
         storage,
         manifest,
         writable=writable,
@@ -155,6 +158,9 @@ def open_session(
         sync_interval=sync_interval if writable else None,
         name=name,
     )
+    session.interval = sync_interval
+    session.may_write = mode == "r+"
+    return session
 
 
 def _no_version(

@@ -65,6 +65,8 @@ class Session:
         self.sync_interval = sync_interval
         #: The interval that sessions opened from this one get, though this one may only read.
         self.interval = sync_interval
+        #: Whether it may write to open versions: not with mode "r".
+        self.may_write = writable
         self.name = name or storage.url
         self.reader = PageReader(storage)
         self.lock = threading.RLock()
@@ -162,7 +164,7 @@ class Session:
         """Make or change a group."""
         with self.lock:
             self.check_writable()
-            self._forget_state(path)
+            self.forget_state(path)
             self.groups[path] = copy.deepcopy(document)
             self.removed.discard(path)
             self.touch()
@@ -171,13 +173,14 @@ class Session:
         """Remove one node."""
         with self.lock:
             self.check_writable()
-            self._forget_state(path)
+            self.forget_state(path)
             self.groups.pop(path, None)
             self.removed.add(path)
             self.writes.rotate()
             self.touch()
 
-    def _forget_state(self, path: str) -> None:
+    def forget_state(self, path: str) -> None:
+        """Let go of an array: it is gone, or no array any more."""
         state = self.states.pop(path, None)
         if state is not None:
             state.engine.discard()
@@ -312,7 +315,7 @@ class Session:
             for path in list(self.states):
                 node = nodes.get(path)
                 if node is None or not is_array(node.document):
-                    self._forget_state(path)
+                    self.forget_state(path)
                 else:
                     self.states[path].load(node)
             self.groups.clear()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import threading
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,7 @@ from hubzarr.engine.array import grid_of
 from hubzarr.history.manifest import Node
 from hubzarr.storage.base import Storage
 from hubzarr.table.pages import PageReader
-from hubzarr.table.table import Table, TableDraft
+from hubzarr.table.table import Table, TableDraft, changed_blocks
 
 __all__ = ["ArrayState", "Side", "is_array", "shape_of", "side_of"]
 
@@ -65,6 +66,14 @@ def _table_of(node: Node, cells: CellStore, reader: PageReader) -> Table:
     return Table.parse(reader, node.table, cells.stats, cells.channels)
 
 
+def _is_other(table: Table, stored: dict[str, Any] | None) -> bool:
+    """Whether a table is not the one that a manifest holds."""
+    if stored is not None:
+        return table.dump()[0] != stored
+    root = table.ids.root
+    return isinstance(root, bytes) or root.tobytes().count(0) != root.nbytes
+
+
 class ArrayState:
     """An array in a session.
 
@@ -107,6 +116,19 @@ class ArrayState:
     def stage(self, node: Node | None, side: Side, draft: TableDraft) -> None:
         """Take on a merged state on top of `node` (None: the array is new there)."""
         self._set(node, side.document, side.home, draft, self._cells(side.home, side.document))
+        self.moved = node is not None and (
+            node.home != side.home or _is_other(draft.base, node.table)
+        )
+
+    def replaced_cells(self) -> int:
+        """Cells that differ from the committed ones after a `stage` that `moved`."""
+        if self.node is None:
+            return 0
+        old = _table_of(self.node, self._cells(self.node.home, self.node.document), self.reader)
+        new, _ = self.engine.table.freeze()
+        if len(old.grid) != len(new.grid):
+            return math.prod(new.grid)
+        return sum(int((a != b).sum()) for _, a, b in changed_blocks(old, new))
 
     def replace(self, document: Document, home: str) -> None:
         """Become another array: nothing of the old one's data counts."""
@@ -133,6 +155,8 @@ class ArrayState:
         self.document = copy.deepcopy(document)
         self.home = home
         self.base_shape = shape if node is None else shape_of(node.document)
+        #: Whether the chunk table is not on top of the node's, but another one altogether.
+        self.moved = False
         #: Rows appended to axis 0 since the base; None once `resize` changed axis 0.
         self.appended: int | None = 0
 
@@ -144,7 +168,13 @@ class ArrayState:
     @property
     def changed(self) -> bool:
         """Whether anything differs from the committed state (buffers apart)."""
-        return self.node is None or self.engine.table.changed or self.document != self.node.document
+        node = self.node
+        return (
+            node is None
+            or self.moved
+            or self.engine.table.changed
+            or self.document != node.document
+        )
 
     def resize(self, shape: tuple[int, ...]) -> None:
         """Change the shape."""
@@ -176,15 +206,16 @@ class ArrayState:
     def memento(self) -> tuple[Any, ...]:
         """All that a merge replaces, for `restore`."""
         engine = self.engine
-        values = (self.node, self.document, self.home, self.base_shape, self.appended)
+        values = (self.node, self.document, self.home, self.base_shape, self.appended, self.moved)
         return (*values, engine.cells, engine.shape, engine.table)
 
     def restore(self, memento: tuple[Any, ...]) -> None:
         """Go back to a `memento`; what was buffered since is forgotten."""
         engine = self.engine
         engine.discard()
-        self.node, self.document, self.home, self.base_shape, self.appended = memento[:5]
-        engine.cells, engine.shape, engine.table = memento[5:]
+        self.node, self.document, self.home, self.base_shape = memento[:4]
+        self.appended, self.moved = memento[4:6]
+        engine.cells, engine.shape, engine.table = memento[6:]
 
     def side(self) -> Side:
         """The state with its changes, as a side of a merge. Buffers must be flushed."""

@@ -68,6 +68,10 @@ class Table:
         """Shape of a block of cells."""
         return self.ids.block
 
+    def emptied(self) -> Table:
+        """A table of the same grid and blocks in which nothing was written."""
+        return Table(Tree.new(self.ids.reader, Kind.ids(), self.grid, self.block), None)
+
     def roll(self) -> Block | None:
         """Combined statistics of everything stored: one row per channel."""
         if self.stats is None:
