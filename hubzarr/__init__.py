@@ -27,7 +27,7 @@ if TYPE_CHECKING:
         rename,
         versions,
     )
-    from hubzarr.array import Array, View
+    from hubzarr.arrays import Array, View
     from hubzarr.config import configure
 
 __version__ = "0.1.0"
@@ -53,8 +53,8 @@ __all__ = [
 #: Where each name lives. Modules are imported when a name is first used, so that
 #: ``import hubzarr`` is quick.
 _HOMES = {
-    "Array": "hubzarr.array",
-    "View": "hubzarr.array",
+    "Array": "hubzarr.arrays",
+    "View": "hubzarr.arrays",
     "configure": "hubzarr.config",
     "errors": "",
 }

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from hubzarr.array import Array
+from hubzarr.arrays import Array
 from hubzarr.codecs import array_document, auto_chunks
 from hubzarr.config import configure, get_config
 from hubzarr.errors import (
@@ -22,6 +22,7 @@ from hubzarr.history.manifest import Node
 from hubzarr.names import DEFAULT_VERSION, Name, parse_name
 from hubzarr.progress import dask_progress, progress
 from hubzarr.session import Session, branching, create_version, open_session
+from hubzarr.session.autosync import sync_place
 from hubzarr.session.copying import copy_version
 from hubzarr.session.opening import existing_versions
 from hubzarr.storage import Storage, open_storage
@@ -50,12 +51,14 @@ type Options = Mapping[str, Any] | None
 
 
 def _storage(name: Name, options: Options = None) -> Storage:
-    """The storage of a name's repository."""
+    """The storage of a name's repository, with everything that this process wrote there."""
     config = get_config()
     given = dict(options or {})
     if config.fsync:
         given.setdefault("fsync", True)
-    return open_storage(name.address(config.root), given)
+    storage = open_storage(name.address(config.root), given)
+    sync_place(storage.url)
+    return storage
 
 
 def _parsed(name: Any, what: str) -> Name:

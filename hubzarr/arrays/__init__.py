@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hubzarr.array.array import Array
-from hubzarr.array.view import View
+from hubzarr.arrays.array import Array
+from hubzarr.arrays.view import View
 
 __all__ = ["Array", "View"]

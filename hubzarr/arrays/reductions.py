@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from hubzarr.array.streaming import Reduction, Slices, block_bytes, cut_view, stream
+from hubzarr.arrays.streaming import Reduction, Slices, block_bytes, cut_view, stream
 from hubzarr.engine.array import ArrayEngine
 from hubzarr.engine.pool import map_all, threads_for
 from hubzarr.engine.statistics import box_rows, has_rows, settle
@@ -92,7 +92,7 @@ def normalize_axes(axis: Any, ndim: int) -> tuple[int, ...]:
 
     Examples
     --------
-    >>> from hubzarr.array.reductions import normalize_axes
+    >>> from hubzarr.arrays.reductions import normalize_axes
     >>> normalize_axes((-1, 0), 3), normalize_axes(None, 2)
     ((0, 2), (0, 1))
     """
@@ -121,7 +121,7 @@ def unflip(t: Transform) -> tuple[Transform, tuple[int, ...]]:
 
     Examples
     --------
-    >>> from hubzarr.array.reductions import unflip
+    >>> from hubzarr.arrays.reductions import unflip
     >>> from hubzarr.indexing import apply, identity
     >>> unflip(apply(identity((4, 6)), (slice(None), slice(None, None, -1))))[0].box
     ((0, 4), (0, 6))

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hubzarr.array.printing import edge_text
-from hubzarr.array.readable import Readable
+from hubzarr.arrays.printing import edge_text
+from hubzarr.arrays.readable import Readable
 from hubzarr.indexing import Transform, apply, apply_oindex, apply_vindex
 
 if TYPE_CHECKING:
-    from hubzarr.array.array import Array
+    from hubzarr.arrays.array import Array
     from hubzarr.engine import ArrayEngine
 
 __all__ = ["Indexer", "View"]

@@ -11,7 +11,7 @@ import numpy as np
 from hubzarr.indexing import apply_oindex
 
 if TYPE_CHECKING:
-    from hubzarr.array.readable import Readable
+    from hubzarr.arrays.readable import Readable
 
 __all__ = ["edge_text", "html_table", "human_bytes"]
 

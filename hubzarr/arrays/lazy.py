@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from hubzarr.array.handle import Source, open_engine
-from hubzarr.array.reductions import back, prepare, table_box, unflip
-from hubzarr.array.streaming import Kind, Reduction, Slices, cut_view, run_blocks, stream
+from hubzarr.arrays.handle import Source, open_engine
+from hubzarr.arrays.reductions import back, prepare, table_box, unflip
+from hubzarr.arrays.streaming import Kind, Reduction, Slices, cut_view, run_blocks, stream
 from hubzarr.engine.array import ArrayEngine
 from hubzarr.engine.statistics import Job, measure_jobs, plan_box, settle
 from hubzarr.errors import UnsupportedError
@@ -58,7 +58,7 @@ def lazy(
     t : Transform
         The view.
     name : str or None
-        A statistic as for `hubzarr.array.reductions.reduce`; None gives the elements.
+        A statistic as for `hubzarr.arrays.reductions.reduce`; None gives the elements.
     axis, keepdims, ddof, dtype
         As for `reduce`.
 

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from hubzarr.array.attributes import Attributes
-from hubzarr.array.handle import Source, open_source, source_of
-from hubzarr.array.history import History
-from hubzarr.array.lazy import lazy
-from hubzarr.array.printing import edge_text, html_table, human_bytes
-from hubzarr.array.readable import Readable
-from hubzarr.array.values import fitted
-from hubzarr.array.view import Indexer, View, select
+from hubzarr.arrays.attributes import Attributes
+from hubzarr.arrays.handle import Source, open_source, source_of
+from hubzarr.arrays.history import History
+from hubzarr.arrays.lazy import lazy
+from hubzarr.arrays.printing import edge_text, html_table, human_bytes
+from hubzarr.arrays.readable import Readable
+from hubzarr.arrays.values import fitted
+from hubzarr.arrays.view import Indexer, View, select
 from hubzarr.engine.pool import map_all
 from hubzarr.errors import InvalidError, InvalidTypeError
 from hubzarr.indexing import Transform, apply, apply_oindex, apply_vindex, identity
@@ -33,7 +33,7 @@ __all__ = ["Array"]
 class Array(History, Readable):
     """A named, versioned array on a store, to be used like a NumPy array.
 
-    Made by `hubzarr.array`, `hubzarr.load` and their kin. Indexing gives lazy views;
+    Made by `hubzarr.arrays`, `hubzarr.load` and their kin. Indexing gives lazy views;
     assigning writes, and what was written is committed by itself within a second, at
     `flush`, at `close` and when the interpreter exits.
 

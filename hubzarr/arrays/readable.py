@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
-from hubzarr.array import functions
-from hubzarr.array.printing import edge_text
-from hubzarr.array.reductions import histogram, reduce
+from hubzarr.arrays import functions
+from hubzarr.arrays.printing import edge_text
+from hubzarr.arrays.reductions import histogram, reduce
 from hubzarr.errors import InvalidError, InvalidTypeError
 from hubzarr.indexing import Transform
 
