@@ -13,9 +13,12 @@ import os
 import sys
 import threading
 import time
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
-__all__ = ["drain", "schedule"]
+if TYPE_CHECKING:
+    from hubzarr.storage.base import Storage
+
+__all__ = ["drain", "schedule", "sync_place"]
 
 #: Seconds between attempts at syncing what can't be synced, at most.
 LONGEST_WAIT: Final = 60.0
@@ -26,6 +29,9 @@ class Syncable(Protocol):
 
     @property
     def name(self) -> str: ...
+
+    @property
+    def storage(self) -> Storage: ...
 
     sync_interval: float | None
     failure: Exception | None
@@ -85,6 +91,18 @@ class _Scheduler:
         interval = session.sync_interval or 1.0
         self.add(session, min(interval * 2.0 ** min(times, 10), max(interval, LONGEST_WAIT)))
 
+    def sync_place(self, url: str) -> None:
+        """Sync the sessions at a place now; one in vain stays due, as it was."""
+        if not (self.due or self.running):
+            return
+        with self.condition:
+            sessions = [session for _, _, session in self.due]
+            if self.running is not None:
+                sessions.append(self.running)  # syncing it again waits until that has ended
+        for session in sessions:
+            if session.storage.url == url:
+                session.background_sync()
+
     def drain(self) -> list[Syncable]:
         """Sync everything now; returns the sessions that could not be synced."""
         failed: list[Syncable] = []
@@ -108,6 +126,15 @@ if hasattr(os, "register_at_fork"):
 def schedule(session: Syncable, delay: float) -> None:
     """Sync a session after `delay` seconds."""
     _scheduler.add(session, delay)
+
+
+def sync_place(url: str) -> None:
+    """Sync what handles of this process wrote to a repository and did not commit yet.
+
+    So a handle opened next shows it. An error waits for the next call of the handle that
+    wrote.
+    """
+    _scheduler.sync_place(url)
 
 
 def drain() -> None:
