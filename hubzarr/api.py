@@ -430,9 +430,9 @@ def versions(name: str, *, storage_options: Options = None) -> builtins.list[Ver
     Examples
     --------
     >>> import hubzarr as hub
-    >>> a = hub.array((2,), "examples/versions:v0")
+    >>> a = hub.array((2,), "examples/several:v0")
     >>> _ = a.branch("v1")
-    >>> [v.name for v in hub.versions("examples/versions")]
+    >>> [v.name for v in hub.versions("examples/several")]
     ['v0', 'v1']
     """
     return branching.versions(_storage(parse_name(name), storage_options))

@@ -33,7 +33,7 @@ __all__ = ["Array"]
 class Array(History, Readable):
     """A named, versioned array on a store, to be used like a NumPy array.
 
-    Made by `hubzarr.arrays`, `hubzarr.load` and their kin. Indexing gives lazy views;
+    Made by `hubzarr.array`, `hubzarr.load` and their kin. Indexing gives lazy views;
     assigning writes, and what was written is committed by itself within a second, at
     `flush`, at `close` and when the interpreter exits.
 

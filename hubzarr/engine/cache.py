@@ -31,6 +31,7 @@ class ChunkCache:
 
     Examples
     --------
+    >>> import numpy as np
     >>> cache = ChunkCache(limit=100)
     >>> cache.put("a", np.zeros(10))
     >>> cache.put("b", np.zeros(10))
