@@ -32,11 +32,11 @@ class ChunkCache:
     Examples
     --------
     >>> import numpy as np
-    >>> cache = ChunkCache(limit=100)
-    >>> cache.put("a", np.zeros(10))
-    >>> cache.put("b", np.zeros(10))
+    >>> cache = ChunkCache(limit=400)
+    >>> for key in "abcdef":
+    ...     cache.put(key, np.zeros(10))
     >>> cache.get("a") is None, len(cache), cache.nbytes
-    (True, 1, 80)
+    (True, 5, 400)
     """
 
     def __init__(self, limit: int | None = None) -> None:
@@ -65,7 +65,7 @@ class ChunkCache:
         return found
 
     def put(self, key: Hashable, value: Array) -> None:
-        """Keep an array, unless it alone is larger than a quarter of the cache."""
+        """Keep an array; one of more than a quarter of the cache only where there is room."""
         limit = self.limit
         if value.nbytes > limit // 4 and value.nbytes > limit - self.nbytes:
             return
