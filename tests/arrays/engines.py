@@ -92,9 +92,7 @@ def forget_statistics(rng, engine):
 def resize_randomly(rng, engine, x):
     """Resize an engine, channels excepted; return the twin."""
     shape = [max(0, n + int(rng.integers(-4, 5))) for n in x.shape]
-    if shape and engine.cells.channels > 1:
-        shape[-1] = x.shape[-1]
-    elif len(shape) > 1 and 1 < shape[-1] <= 4:
+    if (shape and engine.cells.channels > 1) or (len(shape) > 1 and 1 < shape[-1] <= 4):
         shape[-1] = x.shape[-1]
     shape = tuple(shape)
     engine.resize(shape)

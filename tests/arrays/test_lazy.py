@@ -19,7 +19,7 @@ from hubzarr.errors import UnsupportedError
 from hubzarr.indexing import apply, identity
 from hubzarr.session.opening import create_repository, open_session
 from hubzarr.storage import open_storage
-from tests.array.engines import random_array, random_axis, random_key
+from tests.arrays.engines import random_array, random_axis, random_key
 
 pytest.importorskip("dask.array")
 
@@ -64,7 +64,7 @@ def committed(tmp_path):
     storage = open_storage(str(tmp_path / "repository"))
     document = array_document((30, 30), "f8", (10, 10), None)
     create_repository(storage, "main", document, author="ada")
-    session = open_session(storage, "main", writable=True)
+    session = open_session(storage, "main")
     x = np.random.default_rng(0).normal(size=(30, 30))
     session.array("").engine.write(identity((30, 30)), x)
     session.commit("numbers")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hubzarr.arrays.reductions import NAMES, histogram, reduce
 from hubzarr.errors import DamagedError, InvalidError, InvalidTypeError, OutOfBoundsError
 from hubzarr.indexing import apply, identity
-from tests.array.engines import (
+from tests.arrays.engines import (
     forget_statistics,
     make,
     random_array,
@@ -87,7 +87,7 @@ def test_views_of_numbers(seed, dtype):
 def test_views_of_other_dtypes(seed, dtype):
     rng = np.random.default_rng(seed)
     engine, x = random_array(rng, dtype)
-    names = {"c": NAMES[:3] + ("sum", "nanmean", "count"), "M": ("min", "max", "count")}
+    names = {"c": (*NAMES[:3], "sum", "nanmean", "count"), "M": ("min", "max", "count")}
     names |= {"m": ("min", "max", "sum", "count"), "U": ("min", "max")}
     key = random_key(rng, x.shape)
     t, y = apply(identity(x.shape), key), x[key]
