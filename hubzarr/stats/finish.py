@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os.path
 import warnings
 from typing import Any
 
@@ -18,6 +19,8 @@ STATISTICS = (
 )  # fmt: skip
 
 _F8: np.dtype[Any] = np.dtype("f8")
+#: Warnings point at the caller of the package.
+_PACKAGE = os.path.dirname(os.path.dirname(__file__))
 
 
 def result_dtype(name: str, input_dtype: Any, dtype: Any = None) -> np.dtype[Any]:
@@ -109,7 +112,7 @@ def finish(rows: Rows, name: str, *, input_dtype: Any, ddof: float = 0, dtype: A
     elif base == "sum":
         value = _sum(rows, target)
     elif base == "mean":
-        value = _mean(rows, target)
+        value = _mean(rows, target, poison)
     elif base in ("var", "std"):
         value = _spread(rows, base, ddof, poison)
     else:
@@ -140,13 +143,13 @@ def _refuse_integers(name: str, target: np.dtype[Any]) -> None:
 
 
 def _warn(text: str) -> None:
-    warnings.warn(text, RuntimeWarning, stacklevel=5)
+    warnings.warn(text, RuntimeWarning, skip_file_prefixes=(_PACKAGE,))
 
 
-def _mean(rows: Rows, target: np.dtype[Any]) -> Any:
+def _mean(rows: Rows, target: np.dtype[Any], poison: bool) -> Any:
     _refuse_integers("mean", target)
     empty = rows["n"] == 0
-    if np.any(empty):
+    if np.any(empty & (rows["nan"] == 0) if poison else empty):
         _warn("Mean of empty slice")
     return np.where(empty, np.nan, rows["mean"])
 

@@ -256,6 +256,21 @@ def test_mean_of_nothing_warns_as_numpy_does():
         assert np.isnan(reduce(engine, identity((0,)), "std"))
 
 
+@pytest.mark.parametrize("name", ["mean", "std", "min", "sum", "nanmean", "nanstd", "nanmin"])
+def test_only_nan_warns_as_numpy_does(name):
+    x = np.full(3, np.nan)
+    engine = make((3,), "f8", (2,))
+    engine.write(identity((3,)), x)
+    with warnings.catch_warnings(record=True) as ours:
+        warnings.simplefilter("always")
+        reduce(engine, identity((3,)), name)
+    with warnings.catch_warnings(record=True) as theirs:
+        warnings.simplefilter("always")
+        getattr(np, name)(x)
+    assert bool(ours) == bool(theirs)
+    assert all(w.filename == __file__ for w in ours)
+
+
 def test_dtype_and_ddof():
     engine, x = filled((9,), "f4", (2,))
     whole = identity(x.shape)
