@@ -329,11 +329,20 @@ class ArrayEngine:
                 return self.writes.rotate()
         return write_id
 
-    def clear_cell(self, cell: Cell) -> None:
-        """Forget what is buffered of a cell: all of it is about to be replaced. Needs the lock."""
+    def settle_cell(self, cell: Cell) -> None:
+        """Wait until a cell that is being stored is. Needs the lock."""
         if cell in self.storing:
             self._finish(cell)
+
+    def replace_cell(self, cell: Cell, write_id: int) -> None:
+        """A cell was stored past the buffers, or is to be empty (0). Needs the lock."""
+        self.settle_cell(cell)
         self._drop(cell)
+        at = cell or (0,)
+        if not write_id and self.id_of(cell) == self.writes.current:
+            self.writes.rotate()  # its object's name is taken
+        if all(i < n for i, n in zip(at, self.table.grid, strict=True)):
+            self.table.assign(at, write_id, None)
 
     def _buffer(self, cell: Cell) -> CellBuffer:
         """The buffer of a cell, made if there is none. Needs the lock."""

@@ -42,6 +42,7 @@ class WriteIds:
         self.used: list[int] = []
         #: Paths of objects that are being stored just now, past the buffers.
         self.busy: set[str] = set()
+        self._claimed: tuple[int, set[str], set[str]] = 0, set(), set()
 
     def take(self) -> int:
         """The id for the next object; counts as used."""
@@ -53,6 +54,28 @@ class WriteIds:
         """Begin a new batch: later objects get another id than earlier ones."""
         self.current = self._draw()
         return self.take()
+
+    def has(self, write_id: int) -> bool:
+        """Whether an id that was taken belongs to the commit to come."""
+        return bool(self.used) and (self.used[-1] == write_id or write_id in self.used)
+
+    def claim(self, key: str) -> int:
+        """An id under which no object has this path, or a path above or below it, yet.
+
+        One name can't be a file and a directory.
+        """
+        write_id = self.take()
+        if self._claimed[0] != write_id:
+            self._claimed = write_id, set(), set()
+        _, files, directories = self._claimed
+        above = {key[:i] for i, letter in enumerate(key) if letter == "/"}
+        if key in files or key in directories or not above.isdisjoint(files):
+            write_id = self.rotate()
+            files, directories = set(), set()
+            self._claimed = write_id, files, directories
+        files.add(key)
+        directories |= above
+        return write_id
 
     def reset(self) -> None:
         """Start over after a commit."""

@@ -1,0 +1,347 @@
+"""A session as a zarr Store: what zarr, xarray, dask and others read and write.
+
+Keys are those of a plain Zarr v3 store; see `hubzarr.session.keyspace` for what becomes of
+them. Nothing is visible to others before `Session.commit` (or the automatic sync), and two
+sessions that wrote different chunks both get through.
+
+Two things differ from a plain store, for the better:
+
+- Shrinking an array empties what is cut off its edge chunks, so growing it again shows the
+  fill value there, not the old data.
+- Consolidated metadata, once asked for, is made anew for every reader, so it is never stale.
+
+And deleting an array's ``zarr.json`` deletes its chunks with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from typing import Any, Final
+
+from zarr.abc.store import (
+    ByteRequest,
+    OffsetByteRequest,
+    RangeByteRequest,
+    Store,
+    SuffixByteRequest,
+)
+from zarr.core.buffer import Buffer, BufferPrototype, default_buffer_prototype
+
+from hubzarr.config import get_config
+from hubzarr.engine.pool import threads_for
+from hubzarr.errors import InvalidError, InvalidTypeError
+from hubzarr.session.keyspace import KeySpace
+from hubzarr.session.listing import delete_below, list_children, list_keys, size_below
+from hubzarr.session.opening import open_session
+from hubzarr.session.session import Session
+from hubzarr.storage.base import Storage
+
+__all__ = ["VersionedStore"]
+
+#: Keys listed per hop to another thread.
+BATCH: Final = 1000
+
+
+class VersionedStore(Store):
+    """The state of a session as a store for zarr.
+
+    Methods that end in ``_sync`` do the work. The asynchronous ones call them: at once on
+    local storages, where a hop to another thread would cost more than the work, and in a
+    thread on remote ones.
+
+    A store can be pickled. Uncommitted changes are committed first; the copy then opens a
+    session of its own: a writable one on the newest commit, which commits by itself and when
+    it is closed, or a read-only one pinned to the same commit.
+
+    Parameters
+    ----------
+    session : Session
+        What is read and written. Closing the store does not close it.
+    path : str
+        Node that the store begins at; the root by default.
+    read_only : bool, optional
+        Refuse writes. Default: as the session does.
+
+    Examples
+    --------
+    >>> import zarr
+    >>> from hubzarr.session import create_repository, open_session
+    >>> from hubzarr.session.store import VersionedStore
+    >>> from hubzarr.storage import open_storage
+    >>> storage = open_storage("memory://store-example")
+    >>> group = {"zarr_format": 3, "node_type": "group", "attributes": {}}
+    >>> _ = create_repository(storage, "main", group, author="me")
+    >>> session = open_session(storage, "main", author="me")
+    >>> root = zarr.open_group(VersionedStore(session))
+    >>> array = root.create_array("x", shape=(4,), dtype="int16", chunks=(2,))
+    >>> array[1:3] = [7, 8]
+    >>> commit = session.commit("x")
+    >>> zarr.open_array(VersionedStore(open_session(storage, "main")), path="x", mode="r")[:]
+    array([0, 7, 8, 0], dtype=int16)
+    """
+
+    supports_writes = True
+    supports_deletes = True
+    supports_listing = True
+
+    def __init__(self, session: Session, path: str = "", *, read_only: bool | None = None) -> None:
+        writable = session.writable
+        if read_only is False and not writable:
+            session.check_writable()
+        super().__init__(read_only=not writable if read_only is None else read_only)
+        self.session = session
+        self.path = path.strip("/")
+        self._prefix = self.path + "/" if self.path else ""
+        self._space = KeySpace(session)
+        self._owner = False
+
+    @property
+    def _supports_sync_io(self) -> bool:
+        """Whether zarr should call the ``_sync`` methods: on remote storages, threads are few."""
+        return self.session.storage.is_local
+
+    def __repr__(self) -> str:
+        session, path = self.session, f", path={self.path!r}" if self.path else ""
+        return f"VersionedStore({session.name!r}, version={session.version!r}{path})"
+
+    def __str__(self) -> str:
+        session = self.session
+        return f"hubzarr://{session.name}:{session.version}/{self.path}".rstrip("/")
+
+    def __eq__(self, other: object) -> bool:
+        """Whether two stores show the same session, or the same commit without changes."""
+        if not isinstance(other, VersionedStore):
+            return NotImplemented
+        if self.path != other.path or self.read_only != other.read_only:
+            return False
+        mine, theirs = self.session, other.session
+        return mine is theirs or (
+            mine.storage.url == theirs.storage.url
+            and mine.manifest.commit.id == theirs.manifest.commit.id
+            and not mine.dirty
+            and not theirs.dirty
+        )
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        session = self.session
+        if session.writable and session.dirty:
+            if session.in_transaction:
+                raise InvalidError(
+                    "a store can't be pickled inside a transaction with changes: the copy would "
+                    "not have them; end the transaction first"
+                )
+            session.sync()
+        point = None if session.writable else str(session.manifest.commit.number)
+        interval = session.interval
+        place = (session.storage, session.version, point, session.author, interval, session.name)
+        return _reopen, (*place, self.path, self.read_only)
+
+    def with_read_only(self, read_only: bool = False) -> VersionedStore:
+        """The same session and path, for reading only or for writing too."""
+        return type(self)(self.session, self.path, read_only=read_only)
+
+    def close(self) -> None:
+        """Close the store; the session too, if the store was unpickled and so opened it."""
+        super().close()
+        if self._owner:
+            self.session.close()
+
+    # -- in the caller's thread ----------------------------------------------
+
+    def get_sync(
+        self,
+        key: str,
+        *,
+        prototype: BufferPrototype | None = None,
+        byte_range: ByteRequest | None = None,
+    ) -> Buffer | None:
+        """Bytes of a key, None if there is no such key."""
+        if not self._is_open:
+            self._is_open = True
+        if prototype is None:
+            prototype = default_buffer_prototype()
+        if byte_range is None:
+            data = self._space.get(self._prefix + key)
+        elif isinstance(byte_range, SuffixByteRequest) and not byte_range.suffix:
+            data = b"" if self._space.exists(self._prefix + key) else None
+        else:
+            data = self._space.get(self._prefix + key, *_span(byte_range))
+        return None if data is None else prototype.buffer.from_bytes(data)
+
+    def set_sync(self, key: str, value: Buffer) -> None:
+        """Set a key."""
+        self._check_writable()
+        if not self._is_open:
+            self._is_open = True
+        if not isinstance(value, Buffer):
+            raise InvalidTypeError(
+                f"the value of {key!r} is a {type(value).__name__}; expected a zarr Buffer: wrap "
+                "bytes as zarr.core.buffer.default_buffer_prototype().buffer.from_bytes(...)"
+            )
+        view = memoryview(value.as_buffer_like())
+        self._space.put(self._prefix + key, view, view.nbytes)
+
+    def delete_sync(self, key: str) -> None:
+        """Remove a key; one that is not there is fine."""
+        self._check_writable()
+        self._space.delete(self._prefix + key)
+
+    # -- asynchronous --------------------------------------------------------
+
+    async def _run[T](self, work: Callable[..., T], *args: Any) -> T:
+        storage = self.session.storage
+        if storage.is_local:
+            return work(*args)
+        executor = _executors.get(threads_for(storage.concurrency))
+        return await asyncio.get_running_loop().run_in_executor(executor, work, *args)
+
+    async def get(
+        self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None
+    ) -> Buffer | None:
+        """Bytes of a key, None if there is no such key."""
+        return await self._run(self._get, key, prototype, byte_range)
+
+    def _get(
+        self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None
+    ) -> Buffer | None:
+        return self.get_sync(key, prototype=prototype, byte_range=byte_range)
+
+    async def get_partial_values(
+        self, prototype: BufferPrototype, key_ranges: Iterable[tuple[str, ByteRequest | None]]
+    ) -> list[Buffer | None]:
+        """Bytes of several keys or pieces of keys, in their order."""
+        wanted = (self.get(key, prototype, byte_range) for key, byte_range in key_ranges)
+        return list(await asyncio.gather(*wanted))
+
+    async def set(self, key: str, value: Buffer) -> None:
+        """Set a key."""
+        await self._run(self.set_sync, key, value)
+
+    async def set_if_not_exists(self, key: str, value: Buffer) -> None:
+        """Set a key unless this session has it already."""
+        await self._run(self._set_if_absent, key, value)
+
+    def _set_if_absent(self, key: str, value: Buffer) -> None:
+        self._check_writable()
+        with self.session.lock:
+            if not self._space.exists(self._prefix + key):
+                self.set_sync(key, value)
+
+    async def delete(self, key: str) -> None:
+        """Remove a key; one that is not there is fine."""
+        await self._run(self.delete_sync, key)
+
+    async def delete_dir(self, prefix: str) -> None:
+        """Remove all keys below a directory: nodes with all their chunks, or some chunks."""
+        self._check_writable()
+        await self._run(delete_below, self._space, self._directory(prefix))
+
+    async def exists(self, key: str) -> bool:
+        """Whether there is such a key."""
+        return await self._run(self._space.exists, self._prefix + key)
+
+    async def getsize(self, key: str) -> int:
+        """Number of bytes of a key."""
+        size = await self._run(self._space.size, self._prefix + key)
+        if size is None:
+            raise FileNotFoundError(key)
+        return size
+
+    async def getsize_prefix(self, prefix: str) -> int:
+        """Number of bytes of all keys below a directory."""
+        return await self._run(size_below, self._space, self._directory(prefix))
+
+    # -- listing -------------------------------------------------------------
+
+    def _directory(self, prefix: str) -> str:
+        """A directory given as zarr does, with or without its slash, from the root."""
+        prefix = prefix.rstrip("/")
+        return self._prefix + (prefix + "/" if prefix else "")
+
+    def list(self) -> AsyncIterator[str]:
+        """All keys."""
+        return self.list_prefix("")
+
+    async def list_prefix(self, prefix: str) -> AsyncIterator[str]:
+        """All keys that begin with a text."""
+        size = len(self._prefix)
+        keys = list_keys(self._space, self._prefix + prefix)
+        if self.session.storage.is_local:
+            for key in keys:
+                yield key[size:]
+        else:
+            while batch := await self._run(_take, keys):
+                for key in batch:
+                    yield key[size:]
+
+    async def list_dir(self, prefix: str) -> AsyncIterator[str]:
+        """Names of keys and directories right below a directory."""
+        for name in await self._run(list_children, self._space, self._directory(prefix)):
+            yield name
+
+
+def _take(keys: Iterator[str]) -> tuple[str, ...]:
+    return tuple(islice(keys, BATCH))
+
+
+def _span(byte_range: ByteRequest) -> tuple[int, int | None]:
+    if isinstance(byte_range, RangeByteRequest):
+        return byte_range.start, byte_range.end
+    if isinstance(byte_range, OffsetByteRequest):
+        return byte_range.offset, None
+    if isinstance(byte_range, SuffixByteRequest):
+        return -byte_range.suffix, None
+    raise InvalidError(
+        f"Unexpected byte_range, got {byte_range!r}; expected a RangeByteRequest, "
+        "OffsetByteRequest or SuffixByteRequest from zarr.abc.store"
+    )
+
+
+def _reopen(
+    storage: Storage,
+    version: str,
+    point: str | None,
+    author: str,
+    interval: float | None,
+    name: str,
+    path: str,
+    read_only: bool,
+) -> VersionedStore:
+    """A pickled store again, with a session of its own."""
+    if interval is None:
+        interval = get_config().sync_interval  # else what a worker writes could get lost
+    mode = "r" if point is not None else "r+"
+    session = open_session(
+        storage, version, point, mode=mode, author=author, sync_interval=interval, name=name
+    )
+    store = VersionedStore(session, path, read_only=read_only)
+    store._owner = True
+    return store
+
+
+class _Executors:
+    """Threads that wait for remote storages on behalf of zarr's event loop.
+
+    Not those of the engine: these here may wait for them.
+    """
+
+    def __init__(self) -> None:
+        self.by_size: dict[int, ThreadPoolExecutor] = {}
+
+    def get(self, threads: int) -> ThreadPoolExecutor:
+        executor = self.by_size.get(threads)
+        if executor is None:
+            fresh = ThreadPoolExecutor(threads, thread_name_prefix="zarr-keys")
+            executor = self.by_size.setdefault(threads, fresh)
+        return executor
+
+
+_executors = _Executors()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_executors.__init__)  # type: ignore[misc]

@@ -1,0 +1,67 @@
+"""Which cells of a table hold a chunk, block by block, uncommitted changes included."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from hubzarr.table.draft import TreeDraft
+from hubzarr.table.tree import Block, Cell, Tree, overlap
+
+__all__ = ["written_blocks"]
+
+
+def written_blocks(draft: TreeDraft, start: Cell, stop: Cell) -> Iterator[tuple[Cell, Block]]:
+    """Parts of a box of cells that hold any write id.
+
+    Only pages that hold something are read, so an empty table of any size costs nothing. The
+    table may change while this goes on; what changes then is seen or not.
+
+    Yields
+    ------
+    first : tuple of int
+        First cell of the part.
+    ids : ndarray
+        Its write ids, 0 where nothing was written.
+    """
+    tree, dirty = draft.tree, dict(draft.dirty)
+    top = tree.levels - 1
+    leaves = _leaves(tree, top, tree.root_block(), (0,) * len(start), start, stop, dirty)
+    for blocks in (leaves, iter(dirty.items())):
+        for index, rows in blocks:
+            inside, _ = overlap(index, tree.block, start, stop)
+            if any(part.start >= part.stop for part in inside):
+                continue
+            ids = rows[inside]
+            if ids.any():
+                first = tuple(
+                    i * n + part.start for i, n, part in zip(index, tree.block, inside, strict=True)
+                )
+                yield first, ids
+
+
+def _leaves(
+    tree: Tree,
+    level: int,
+    block: Block,
+    at: Cell,
+    start: Cell,
+    stop: Cell,
+    skip: Mapping[Cell, Block],
+) -> Iterator[tuple[Cell, Block]]:
+    """Leaves below a block that hold anything and touch a box: (block coordinates, rows)."""
+    if level == 0:
+        if at not in skip:
+            yield at, block
+        return
+    span = tree.span(level)
+    written = (block["hi"] != 0) | (block["lo"] != 0)
+    for row in zip(*(axis.tolist() for axis in np.nonzero(written)), strict=True):
+        below = tuple([i * n + r for i, n, r in zip(at, tree.block, row, strict=True)])
+        if all(
+            i * s < b and (i + 1) * s > a
+            for i, s, a, b in zip(below, span, start, stop, strict=True)
+        ):
+            child = tree.child(level - 1, block[row])
+            yield from _leaves(tree, level - 1, child, below, start, stop, skip)
