@@ -180,9 +180,14 @@ def _was_stored(storage: Storage, manifest: Manifest) -> bool:
     return stored is not None and stored.commit.id == commit.id
 
 
-def pause(attempt: int) -> None:
-    """Wait a random while after a lost race, longer each time, at most a second."""
-    time.sleep(random.uniform(0, min(1.0, 0.002 * 2 ** min(attempt, 9))))
+def pause(attempt: int, took: float = 0.005) -> None:
+    """Wait a random while after a lost race, longer each time.
+
+    The measure is how long the attempt took, in seconds: on a fast store, or an idle
+    machine, a long sleep would only let others by. 16 attempts' time is enough to let
+    the crowd thin out; waiting ever longer would starve those who lose most.
+    """
+    time.sleep(random.uniform(0, min(2.0, took * 2 ** min(attempt, 4))))
 
 
 def catch_up(session: Session, policy: Policy, sealed_is_fine: bool = False) -> None:

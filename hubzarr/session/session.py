@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -272,6 +273,7 @@ class Session:
     def _commit(
         self, message: str | None, policy: Policy, state: str, merged: str | None
     ) -> Commit:
+        began = time.monotonic()
         for attempt in range(1 << 30):
             if not self.storage.is_local or not newer_exists(
                 self.storage, self.version, self.manifest.commit.number
@@ -285,7 +287,8 @@ class Session:
                 if created is not None:
                     self._settle(created, tables)
                     return created.commit
-                pause(attempt)
+                pause(attempt, time.monotonic() - began)
+            began = time.monotonic()
             doubts = {doubt.commit.id for doubt in self.doubts}
             catch_up(self, policy)
             made = self.manifest.commit
