@@ -302,12 +302,23 @@ class Array(History, Readable):
         return self._lazy_of(self._transform(), name, **options)
 
     def _lazy_of(self, t: Transform, name: str | None, **options: Any) -> Any:
-        self._session.flush()
+        self._commit_for_others()
         return lazy(source_of(self._session, self._path), self._engine(), t, name, **options)
 
+    def _commit_for_others(self) -> None:
+        """Commit what was written: tasks and other processes see commits only."""
+        session = self._session
+        with session.lock:
+            session.check()
+            if session.in_transaction and session.dirty:
+                raise InvalidError(
+                    f"what this transaction wrote to {self.name} is not committed, so no other "
+                    "process and no dask task can see it: end the transaction first"
+                )
+            session.sync()
+
     def __reduce__(self) -> tuple[Any, ...]:
-        if self._session.writable:
-            self._session.sync()
+        self._commit_for_others()
         return _reopened, (source_of(self._session, self._path), self.name)
 
     # -- text ----------------------------------------------------------------
