@@ -16,6 +16,7 @@ import numpy as np
 from adapters.base import ArrayPeer
 
 import hubzarr as hub
+import hubzarr.api  # what `hub.load` imports when it is first used
 
 
 class HubzarrPeer(ArrayPeer):

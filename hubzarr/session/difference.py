@@ -145,6 +145,11 @@ class Diff:
     def __bool__(self) -> bool:
         return bool(self.nodes)
 
+    @property
+    def cells(self) -> int:
+        """How many cells changed, over all nodes."""
+        return sum(node.cells for node in self.nodes)
+
     def __iter__(self) -> Iterator[NodeDiff]:
         return iter(self.nodes)
 
