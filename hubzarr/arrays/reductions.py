@@ -16,11 +16,11 @@ import numpy as np
 from hubzarr.arrays.streaming import Reduction, Slices, block_bytes, cut_view, stream
 from hubzarr.engine.array import ArrayEngine
 from hubzarr.engine.pool import map_all, threads_for
-from hubzarr.engine.statistics import box_rows, has_rows, settle
+from hubzarr.engine.statistics import along_rows, box_rows, has_rows, settle
 from hubzarr.errors import InvalidError, InvalidTypeError, OutOfBoundsError
 from hubzarr.indexing import Affine, Box, Const, Transform, box_cells
 from hubzarr.indexing import apply as view_of
-from hubzarr.stats import combine, constant, merge_channels
+from hubzarr.stats import Rows, combine, constant, merge_channels
 from hubzarr.stats import histogram as count
 from hubzarr.table.table import Table
 
@@ -177,14 +177,32 @@ def table_box(engine: ArrayEngine, t: Transform, task: Reduction) -> Box | None:
 
 def _from_table(engine: ArrayEngine, t: Transform, task: Reduction) -> Any:
     """The result if the table and single chunks give it, else None."""
-    box = table_box(engine, t, task)
-    if box is None:
-        return None
-    shape = task.shape(t.shape)
-    rows = box_rows(engine, box)
-    if prod(shape) == 1:
-        rows = merge_channels(rows)
+    box, shape = table_box(engine, t, task), task.shape(t.shape)
+    if box is not None:
+        rows = box_rows(engine, box)
+        if prod(shape) == 1:
+            rows = merge_channels(rows)
+    else:
+        found = _along(engine, t, task)
+        if found is None:
+            return None
+        rows = found
     return task.finish(rows.reshape(shape), engine.cells.dtype)
+
+
+def _along(engine: ArrayEngine, t: Transform, task: Reduction) -> Rows | None:
+    """Rows for each position along axes that cells have length 1 on; None for other axes."""
+    if t.box is None or not t.size or not has_rows(engine):
+        return None
+    cells = engine.cells
+    kept = [t.axes[v] for v in range(t.ndim) if v not in task.axes and t.shape[v] != 1]
+    lanes = cells.channels > 1 and kept[-1:] == [len(t.box) - 1]
+    if lanes:
+        kept.pop()
+    if any(cells.cell_shape[axis] != 1 for axis in kept):
+        return None
+    rows = along_rows(engine, t.box, kept)
+    return rows if lanes else merge_channels(rows)
 
 
 # -- histograms --------------------------------------------------------------

@@ -22,17 +22,28 @@ from hubzarr.engine.array import SMALL_CHUNK, TASK_BYTES, ArrayEngine
 from hubzarr.engine.objects import CellStore
 from hubzarr.engine.pool import map_all
 from hubzarr.errors import DamagedError, InvalidTypeError
-from hubzarr.indexing import Box, Piece, box_pieces, split_box
+from hubzarr.indexing import Box, Piece, box_cells, box_pieces, split_box
 from hubzarr.stats import Rows, combine, constant, measure
 from hubzarr.table.table import Table
 
-__all__ = ["BoxPlan", "Job", "box_rows", "has_rows", "measure_jobs", "plan_box", "settle"]
+__all__ = [
+    "BoxPlan",
+    "Job",
+    "along_rows",
+    "box_rows",
+    "has_rows",
+    "measure_jobs",
+    "plan_box",
+    "settle",
+]
 
 type Array = np.ndarray[Any, Any]
 type Cell = tuple[int, ...]
 
 #: Rows of single chunks that are held at once before they are combined.
 WAVE: Final = 4096
+#: Cells whose statistics are held at once.
+SLAB: Final = 1 << 16
 #: Bytes of inner chunks of one shard that are decoded at once.
 SHARD_BYTES: Final = 16 << 20
 
@@ -174,12 +185,16 @@ def _covered(
         rolled["unknown"] = 0
     if seen != size:
         if seen > size:
-            raise DamagedError(
-                f"the stored statistics count {seen} elements where the array of shape {shape} "
-                f"has {size}: the commit's chunk table is damaged; read an earlier version"
-            )
+            raise _too_many(shape)
         rolled = _joined(rolled, constant(cells.dtype, _fill(cells), size - seen, cells.channels))
     return rolled, unknown
+
+
+def _too_many(shape: Cell) -> DamagedError:
+    return DamagedError(
+        f"the stored statistics count more elements than the array of shape {shape} has there: "
+        "the commit's chunk table is damaged; read an earlier version"
+    )
 
 
 def _extent(cell: Cell, cell_shape: Cell, shape: Cell) -> Cell:
@@ -214,6 +229,95 @@ def _cut(table: Table, border: list[Piece], lanes: slice | None) -> tuple[list[J
     return jobs, empty
 
 
+def along_rows(engine: ArrayEngine, box: Box, kept: Sequence[int]) -> Rows:
+    """Statistics of a box for each position along some axes that cells have length 1 on.
+
+    Such arrays, one image or one time step per chunk, answer from their tables as well.
+
+    Parameters
+    ----------
+    engine : ArrayEngine
+        Of an array with stored statistics (see `has_rows`).
+    box : tuple of (int, int)
+        Start and stop for each axis; not empty.
+    kept : sequence of int
+        Axes, increasing, without the last one of an array with channels.
+
+    Returns
+    -------
+    Rows
+        Lengths of the kept axes, then the channels in the box.
+    """
+    table = settle(engine)
+    shape = tuple([box[a][1] - box[a][0] for a in kept])
+    width = 1 if engine.cells.channels == 1 else box[-1][1] - box[-1][0]
+    out: Rows = np.zeros((*shape, width), engine.cells.stats)
+    first, last = box_cells(box, engine.cells.cell_shape)
+    axis = kept[0]
+    per_step = prod(
+        [b - a + 1 for i, (a, b) in enumerate(zip(first, last, strict=True)) if i != axis]
+    )
+    step = max(1, SLAB // per_step)
+    low, high = box[axis]
+    for start in range(low, high, step):
+        stop = min(high, start + step)
+        slab = tuple([(start, stop) if i == axis else span for i, span in enumerate(box)])
+        out[start - low : stop - low] = _slab_rows(engine, table, slab, kept)
+    return out
+
+
+def _slab_rows(engine: ArrayEngine, table: Table, box: Box, kept: Sequence[int]) -> Rows:
+    cells, shape = engine.cells, engine.shape
+    if table.stats is None:
+        raise InvalidTypeError("this table keeps no statistics; compute them from the data")
+    lanes = slice(0, 1) if cells.channels == 1 else slice(*box[-1])
+    wide = box if cells.channels == 1 else (*box[:-1], (0, shape[-1]))
+    origin = [box[a][0] for a in kept]
+    known: Rows = np.zeros(
+        (*[box[a][1] - box[a][0] for a in kept], lanes.stop - lanes.start), cells.stats
+    )
+    # Elements that each position has, to be lowered by what is found.
+    missing = np.full(known.shape[:-1], _per_position(box, kept) // known.shape[-1])
+    inner, border = split_box(wide, cells.cell_shape, shape)
+    jobs: list[Job] = []
+    if inner is not None:
+        start, stop = tuple([a for a, _ in inner]), tuple([b for _, b in inner])
+        rows = np.moveaxis(table.stats.read_box(start, stop), kept, range(len(kept)))
+        known = combine(rows.reshape(*known.shape[:-1], -1, cells.channels), axis=-2)[..., lanes]
+        if known["unknown"].any():
+            found = list(table.stats.unknown_cells(start, stop))
+            extents = [_extent(cell, cells.cell_shape, shape) for cell in found]
+            jobs += _with_lanes(_unknown_jobs(table, found, extents), cells, lanes)
+            known["unknown"] = 0
+        missing -= known["n"][..., 0] + known["nan"][..., 0]
+    if border:
+        jobs += _cut(table, border, None if cells.channels == 1 else lanes)[0]
+    places: dict[Cell, list[Rows]] = {}
+    for job, row in zip(jobs, _measure_each(cells, jobs, known.shape[-1]), strict=True):
+        at = tuple([job.cell[a] - o for a, o in zip(kept, origin, strict=True)])
+        places.setdefault(at, [known[at]]).append(row)
+        missing[at] -= row["n"][0] + row["nan"][0]
+    for at, parts in places.items():
+        known[at] = combine(np.stack(parts))
+    if (missing < 0).any():
+        raise _too_many(shape)
+    return _joined(known, _constants(cells, missing, known)) if missing.any() else known
+
+
+def _per_position(box: Box, kept: Sequence[int]) -> int:
+    return prod([b - a for axis, (a, b) in enumerate(box) if axis not in kept])
+
+
+def _constants(cells: CellStore, counts: Array, like: Rows) -> Rows:
+    """Rows of fill values, as many for each channel as `counts` says."""
+    one = constant(cells.dtype, _fill(cells), 1)[0]
+    rows: Rows = np.zeros(like.shape, like.dtype)
+    rows[counts > 0] = one
+    for field in ("n", "nan", "sum"):
+        rows[field] *= counts[..., None].astype(rows[field].dtype)
+    return rows
+
+
 def measure_jobs(cells: CellStore, jobs: Iterable[Job], known: Rows) -> Rows:
     """Read and measure parts of chunks, many at a time, and combine them with what is known.
 
@@ -231,21 +335,23 @@ def measure_jobs(cells: CellStore, jobs: Iterable[Job], known: Rows) -> Rows:
     Rows
         The shape of `known`.
     """
-    channels = len(known)
     for wave in batched(jobs, WAVE):
-        decoded = cells.codec.nbytes * len(wave)
-        keep = decoded <= cells.cache.limit // 8
-
-        def run(job: Job, keep: bool = keep) -> Rows:
-            return _measure_job(cells, job, channels, keep)
-
-        batch = 1
-        if cells.storage.is_local:
-            each = max(1, cells.codec.nbytes)
-            batch = len(wave) if each < SMALL_CHUNK else max(1, TASK_BYTES // each)
-        parts = map_all(run, wave, cells.storage.concurrency, batch)
-        known = combine(np.stack([known, *parts]))
+        known = combine(np.stack([known, *_measure_each(cells, wave, len(known))]))
     return known
+
+
+def _measure_each(cells: CellStore, jobs: Sequence[Job], channels: int) -> list[Rows]:
+    """Rows of each job; many are under way at a time."""
+    keep = cells.codec.nbytes * len(jobs) <= cells.cache.limit // 8
+    batch = 1
+    if cells.storage.is_local:
+        each = max(1, cells.codec.nbytes)
+        batch = max(1, len(jobs)) if each < SMALL_CHUNK else max(1, TASK_BYTES // each)
+
+    def run(job: Job) -> Rows:
+        return _measure_job(cells, job, channels, keep)
+
+    return map_all(run, jobs, cells.storage.concurrency, batch)
 
 
 def _measure_job(cells: CellStore, job: Job, channels: int, keep: bool) -> Rows:

@@ -62,11 +62,15 @@ def random_layout(rng):
     if ndim and rng.random() < 0.4:
         shape[-1] = int(rng.integers(2, 5))
     chunks = [int(rng.integers(1, n + 3)) for n in shape]
+    if ndim and rng.random() < 0.4:
+        chunks[0] = 1
     if ndim and rng.random() < 0.6:
         chunks[-1] = max(1, shape[-1])
     shards = None
     if ndim and rng.random() < 0.4:
         shards = tuple(int(c * rng.integers(1, 4)) for c in chunks)
+    if shards and rng.random() < 0.4:
+        shards = (chunks[0], *shards[1:])
     return tuple(shape), tuple(chunks), shards
 
 
