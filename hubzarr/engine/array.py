@@ -18,7 +18,7 @@ from hubzarr.engine.pool import map_all, submit, threads_for
 from hubzarr.errors import DamagedError
 from hubzarr.indexing import Box, Transform, box_pieces
 from hubzarr.indexing import pieces as pieces_of
-from hubzarr.stats import Rows
+from hubzarr.stats import Rows, channels
 from hubzarr.table.table import TableDraft
 
 __all__ = ["ArrayEngine", "grid_of"]
@@ -452,12 +452,20 @@ class ArrayEngine:
                 self.flush()
             self.shape = shape
             self.table.resize(grid_of(shape, self.cells.cell_shape))
+            self._fit_channels()
             if grows:
                 self._grow_buffers()
             else:
                 # A cell that was cut off may come back: its object's name is taken.
                 self.writes.rotate()
                 self._trim(old)
+
+    def _fit_channels(self) -> None:
+        """Measure by other channels from now on if the last axis says so."""
+        now = channels(self.shape, self.cells.cell_shape)
+        if now != self.cells.channels:
+            self.cells = self.cells.with_channels(now)
+            self.table.forget_statistics(now)
 
     def _grow_buffers(self) -> None:
         for cell in list(self.storing):

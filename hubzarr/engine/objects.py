@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import secrets
 from collections.abc import Callable, Sequence
 from typing import Any, Final
@@ -128,6 +129,12 @@ class CellStore:
         self.channels = channels(document["shape"], self.cell_shape)
         self._space = (storage.url, home)
         self._prefixes: dict[int, str] = {}
+
+    def with_channels(self, count: int) -> CellStore:
+        """The same objects, measured by another number of channels."""
+        other = copy.copy(self)
+        other.channels = count
+        return other
 
     # -- paths and errors ----------------------------------------------------
 

@@ -17,6 +17,7 @@ from hubzarr.engine import CellStore
 from hubzarr.engine.array import grid_of
 from hubzarr.errors import ConflictError, InvalidError
 from hubzarr.session.state import Side, shape_of
+from hubzarr.stats import channels
 from hubzarr.table.table import Table, TableDraft, changed_blocks
 
 __all__ = [
@@ -231,7 +232,7 @@ class _CellMerge:
         self.path = path
         self.tables = _tables(base, mine, theirs)
         self.policy = policy
-        self.cells = cells
+        self.cells = cells.with_channels(channels(shape, cells.cell_shape))
         self.fresh_id = fresh_id
         self.shape = shape
         self.keep = tuple(
@@ -250,6 +251,7 @@ class _CellMerge:
         if self.shrunk:
             self._check_shrink(grid, conflicts)
         draft.resize(grid)
+        draft.forget_statistics(self.cells.channels)
         if conflicts and self.policy == "raise":
             return draft
         for first, ids_base, ids_mine in changed_blocks(base, mine):
@@ -359,7 +361,10 @@ def _take(draft: TableDraft, source: Table, first: Cell, stop: Cell, chosen: Arr
     if draft.stats is not None and source.stats is not None:
         rows = draft.stats.read_box(first, stop)
         new = np.zeros_like(rows)
-        new[covered] = source.stats.read_box(first, reach)
+        if source.stats.kind.channels == rows.shape[-1]:
+            new[covered] = source.stats.read_box(first, reach)
+        else:
+            new["unknown"][ids != 0] = 1
         rows[chosen] = new[chosen]
         draft.stats.set_box(first, stop, rows)
     draft.touch()

@@ -24,6 +24,7 @@ from hubzarr.table.tree import (
     levels_for,
     overlap,
 )
+from hubzarr.table.walk import written_blocks
 
 __all__ = ["Table", "TableDraft", "changed_blocks", "changed_cells"]
 
@@ -227,6 +228,22 @@ class TableDraft:
         row = np.zeros((), self.stats.tree.kind.leaf.base)
         row["unknown"] = 1 if write_id else 0
         return row
+
+    def forget_statistics(self, channels: int) -> None:
+        """Make the statistics of all stored cells unknown, with another number of channels."""
+        if self.stats is None or self.stats.tree.kind.channels == channels:
+            return
+        self._snapshot = None
+        tree, grid = self.ids.tree, self.grid
+        kind = Kind.statistics(self.stats.tree.kind.leaf.base, channels)
+        fresh = Tree.new(tree.reader, kind, grid, tree.block)
+        self.stats = TreeDraft(fresh.lifted(max(fresh.levels, tree.levels), grid))
+        unknown = self._unknown(1)
+        for first, ids in written_blocks(self.ids, (0,) * len(grid), grid):
+            rows = kind.empty(0, ids.shape)
+            rows[ids != 0] = unknown
+            stop = tuple(f + n for f, n in zip(first, ids.shape, strict=True))
+            self.stats.set_box(first, stop, rows)
 
     def resize(self, grid: Cell) -> None:
         """Change the grid; cells outside are forgotten."""
