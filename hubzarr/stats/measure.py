@@ -256,14 +256,14 @@ def _small_float(x: Array) -> Row:
     d = x.astype("f8")
     with np.errstate(all="ignore"):
         total = float(np.add.reduce(d))
-    if not isfinite(total):
-        return _small_special(d)
-    low, high = float(np.minimum.reduce(d)), float(np.maximum.reduce(d))
-    if low == high:
-        return n, 0, total, low, 0.0, low, high, 0
-    mean = total / n
-    d -= mean
-    return n, 0, total, mean, float(np.dot(d, d)), low, high, 0
+        if not isfinite(total):
+            return _small_special(d)
+        low, high = float(np.minimum.reduce(d)), float(np.maximum.reduce(d))
+        if low == high:
+            return n, 0, total, low, 0.0, low, high, 0
+        mean = total / n
+        d -= mean
+        return n, 0, total, mean, float(np.dot(d, d)), low, high, 0
 
 
 def _small_special(d: Array) -> Row:
