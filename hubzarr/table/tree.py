@@ -60,8 +60,11 @@ def block_shape(grid: Cell) -> Cell:
     --------
     >>> block_shape((1_000_000, 1, 1, 1)), block_shape((64, 64)), block_shape((0, 1))
     ((256, 1, 1, 1), (16, 16), (256, 1))
+    >>> block_shape((6000, 2))
+    (128, 2)
     """
-    block = [1] * len(grid)
+    # More levels cover more cells only along axes on which a block has at least two.
+    block = [2 if extent > 1 else 1 for extent in grid]
     while block and math.prod(block) < BLOCK_CELLS:
         room = [extent / size for extent, size in zip(grid, block, strict=True)]
         axis = max(range(len(grid)), key=lambda d: (room[d] if room[d] > 1 else 0.0, -d))
