@@ -40,8 +40,12 @@ type Slices = tuple[slice, ...]
 
 #: Bytes of data in memory per thread of the configuration.
 BLOCK_BYTES: Final = 32 << 20
-#: The most results that one block contributes to: a row of statistics takes 60 bytes.
+#: The most results that one block contributes to, chunks permitting.
 TILE: Final = 1 << 17
+#: Bytes of a row of statistics, about.
+ROW: Final = 64
+#: Rows that are combined at a time.
+PIECE: Final = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,13 +101,16 @@ class Kind:
     def merge(self, pieces: Iterable[Any]) -> Any:
         """Combine what several blocks of one tile gave, one after the other."""
         total: Any = None
+        own = False
         for piece in pieces:
             if total is None:
                 total = piece
-            elif self.numbers:
-                total = combine(np.stack([total, piece]))
-            else:
+            elif not self.numbers:
                 total = combine_parts([total, piece], self.task.name)
+            else:
+                if not own:
+                    total, own = np.array(total), True
+                _add_rows(total.reshape(-1), np.reshape(piece, -1))
         return total
 
     @property
@@ -124,6 +131,39 @@ class Kind:
         return finish_part(piece, task.name, self.dtype, **options)
 
 
+def _add_rows(total: Rows, rows: Rows) -> None:
+    """Combine rows into others in place, in pieces that fit the cache."""
+    with np.errstate(all="ignore"):
+        for start in range(0, total.size, PIECE):
+            a, b = total[start : start + PIECE], rows[start : start + PIECE]
+            if not _add_plain(a, b):
+                a[...] = combine(np.stack([a, b]))
+
+
+def _add_plain(a: Rows, b: Rows) -> bool:
+    """Add rows where nothing is empty, infinite or near overflow; tell whether that held."""
+    n, k = a["n"].astype("f8"), b["n"].astype("f8")
+    if not (n.all() and k.all()):
+        return False
+    low, high = np.minimum(a["min"], b["min"]), np.maximum(a["max"], b["max"])
+    sums, whole = a["sum"] + b["sum"], n + k
+    if sums.dtype.kind == "f":
+        safe = np.isfinite(sums).all()
+    else:
+        largest = np.maximum(high.astype("f8"), -low.astype("f8"))
+        safe = (largest * whole < 2.0**62).all()
+    if not safe:
+        return False
+    step = b["mean"] - a["mean"]
+    even = low == high
+    a["mean"] = np.where(even, low, sums / whole)
+    a["m2"] = np.where(even, 0.0, a["m2"] + b["m2"] + step * step * (n * k / whole))
+    a["n"] += b["n"]
+    a["nan"] += b["nan"]
+    a["sum"], a["min"], a["max"] = sums, low, high
+    return True
+
+
 def stream(engine: ArrayEngine, t: Transform, task: Reduction) -> Any:
     """Measure block after block; each tile of the result is finished on its own."""
     settle(engine)
@@ -139,7 +179,9 @@ def stream(engine: ArrayEngine, t: Transform, task: Reduction) -> Any:
         return run_blocks(engine, kind, cuts.parts(t, *job))
 
     if len(cuts.tiles) == 1:
-        found = map_all(run, cuts.groups(4 * workers), concurrency)
+        portions = block_bytes(1) // (ROW * max(1, prod(task.shape(t.shape))))
+        portions = max(workers, min(portions, 4 * workers))
+        found = map_all(run, cuts.groups(portions), concurrency)
         return _shaped(kind.finish(kind.merge(found)), shape)
     out: Array | None = None
     kept_shape = tuple([n for v, n in enumerate(t.shape) if v not in task.axes])
