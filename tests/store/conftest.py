@@ -11,7 +11,7 @@ import pytest
 
 from hubzarr.session import Session, create_repository, open_session
 from hubzarr.session.store import VersionedStore
-from hubzarr.storage import open_storage
+from hubzarr.storage import FsspecStorage, Storage, open_storage
 from tests.store.sample import GROUP, memory_url
 
 
@@ -24,15 +24,18 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     return True
 
 
-@pytest.fixture(params=["local", "memory"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    return str(tmp_path / "repo") if request.param == "local" else memory_url()
+@pytest.fixture(params=["local", "memory", "remote"])
+def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
+    if request.param == "local":
+        return open_storage(str(tmp_path / "repo"))
+    if request.param == "memory":
+        return open_storage(memory_url())
+    return FsspecStorage(memory_url(), single_writer=True)
 
 
 @pytest.fixture
-def opened(url: str) -> Iterator[Callable[..., Session]]:
+def opened(storage: Storage) -> Iterator[Callable[..., Session]]:
     """Open sessions on one repository, whose root is an empty group."""
-    storage = open_storage(url)
     create_repository(storage, "main", GROUP, author="me")
     sessions: list[Session] = []
 

@@ -8,7 +8,7 @@ from zarr.core.buffer import Buffer, default_buffer_prototype
 
 from hubzarr.session import create_repository, open_session
 from hubzarr.session.store import VersionedStore
-from hubzarr.storage import open_storage
+from hubzarr.storage import Storage
 
 GROUP = {"zarr_format": 3, "node_type": "group", "attributes": {}}
 
@@ -25,9 +25,8 @@ def buffer(data: bytes) -> Buffer:
     return default_buffer_prototype().buffer.from_bytes(data)
 
 
-def empty_store(url: str) -> VersionedStore:
+def empty_store(storage: Storage) -> VersionedStore:
     """A store without any key, not even the root's document."""
-    storage = open_storage(url)
     create_repository(storage, "main", GROUP, author="me")
     session = open_session(storage, "main", author="me")
     session.remove("")

@@ -7,14 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import zarr
 from hypothesis import Phase, settings
-from hypothesis.stateful import run_state_machine_as_test
+from hypothesis import strategies as st
+from hypothesis.stateful import precondition, rule, run_state_machine_as_test
 from zarr.core.buffer import Buffer, cpu
 from zarr.testing.stateful import ZarrHierarchyStateMachine, ZarrStoreStateMachine
 from zarr.testing.store import StoreTests
 
 from hubzarr.engine.objects import data_path
 from hubzarr.session.store import VersionedStore
+from hubzarr.storage import Storage, open_storage
 from tests.store.sample import empty_store, memory_url
 
 # Shrinking these machines takes minutes, and the steps that it prints are telling as they are.
@@ -28,8 +31,8 @@ class TestVersionedStore(StoreTests[VersionedStore, cpu.Buffer]):
     buffer_cls = cpu.Buffer
 
     @pytest.fixture
-    def store_kwargs(self, url: str) -> dict[str, Any]:
-        return {"session": empty_store(url).session}
+    def store_kwargs(self, storage: Storage) -> dict[str, Any]:
+        return {"session": empty_store(storage).session}
 
     @pytest.fixture
     def store(self, open_kwargs: dict[str, Any]) -> VersionedStore:
@@ -76,7 +79,22 @@ class TestVersionedStore(StoreTests[VersionedStore, cpu.Buffer]):
 
 class _Hierarchy(ZarrHierarchyStateMachine):
     def __init__(self) -> None:
-        super().__init__(empty_store(memory_url()))
+        super().__init__(empty_store(open_storage(memory_url())))
+
+    # Where a chunk is cut, ours forgets what is cut off and zarr's own does not: both cut
+    # between chunks here, and tests of our own look at the difference.
+    @precondition(lambda self: bool(self.all_arrays))
+    @rule(data=st.data())
+    def resize_array(self, data: st.DataObject) -> None:
+        path = data.draw(st.sampled_from(sorted(self.all_arrays)))
+        model = zarr.open_array(path=path, store=self.model)
+        sizes = data.draw(st.tuples(*[st.integers(0, 8) for _ in model.shape]))
+        shape = tuple(
+            size if size >= old else min(old, -(-size // chunk) * chunk)
+            for size, old, chunk in zip(sizes, model.shape, model.chunks, strict=True)
+        )
+        model.resize(shape)
+        zarr.open_array(path=path, store=self.store).resize(shape)
 
 
 class _Committing(_Hierarchy):
@@ -100,6 +118,6 @@ def test_keys_and_bytes(tmp_path: Path) -> None:
 
     class Keys(ZarrStoreStateMachine):
         def __init__(self) -> None:
-            super().__init__(empty_store(str(tmp_path / str(next(places)))))
+            super().__init__(empty_store(open_storage(tmp_path / str(next(places)))))
 
     run_state_machine_as_test(Keys, settings=STEPS)
