@@ -147,8 +147,10 @@ def appended_rows(
         change = commit.changes.get(path)
         if second or not change:
             continue  # the summary of a merge compares it with its first parent
-        shapes = change.get("shape")
-        if shapes and shapes[1][0] - shapes[0][0] != change.get("appended", 0):
+        first, last = change.get("shape") or (before, before)
+        if "created" in change or "removed" in change:
+            return 0
+        if last[0] - first[0] != change.get("appended", 0):
             return 0
     return after[0] - before[0]
 

@@ -18,21 +18,21 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from hubzarr.history.manifest import Commit, Manifest
-from hubzarr.table.pages import PageReader, encode_document, page_hash
+from hubzarr.table.pages import Pack, PageReader, encode_document
 
 __all__ = ["RUN", "ancestors", "extended", "log_size"]
 
-RUN: Final = 32
+RUN: Final = 16
 
 
-def extended(log: dict[str, Any], commit: Commit) -> tuple[dict[str, Any], dict[bytes, bytes]]:
-    """The log with one more commit, and the pages that this adds."""
+def extended(log: dict[str, Any], commit: Commit) -> tuple[dict[str, Any], dict[str, list[bytes]]]:
+    """The log with one more commit, and the objects that this adds, by path."""
     recent = [*log.get("recent", ()), commit.to_json()]
     runs = [list(level) for level in log.get("runs", ())]
-    pages: dict[bytes, bytes] = {}
+    pack = Pack()
     if len(recent) >= 2 * RUN:
         old, recent = recent[:RUN], recent[RUN:]
-        carry = _page(old, RUN, old[0]["time"], old[-1]["time"], pages)
+        carry = _page(old, RUN, old[0]["time"], old[-1]["time"], pack)
         for level in range(len(runs) + 1):
             if level == len(runs):
                 runs.append([])
@@ -41,16 +41,14 @@ def extended(log: dict[str, Any], commit: Commit) -> tuple[dict[str, Any], dict[
                 break
             oldest, runs[level] = runs[level][:RUN], runs[level][RUN:]
             count = sum(r["count"] for r in oldest)
-            carry = _page(oldest, count, oldest[0]["first"], oldest[-1]["last"], pages)
-    return {"recent": recent, "runs": runs}, pages
+            carry = _page(oldest, count, oldest[0]["first"], oldest[-1]["last"], pack)
+    return {"recent": recent, "runs": runs}, pack.objects()
 
 
 def _page(
-    items: list[dict[str, Any]], count: int, first: str, last: str, pages: dict[bytes, bytes]
+    items: list[dict[str, Any]], count: int, first: str, last: str, pack: Pack
 ) -> dict[str, Any]:
-    data = encode_document(items)
-    address = page_hash(data)
-    pages[address] = data
+    address = pack.add(encode_document(items))
     return {"page": address.hex(), "count": count, "first": first, "last": last}
 
 

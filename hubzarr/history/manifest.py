@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
+
+import msgspec
 
 from hubzarr.errors import DamagedError, UnsupportedError
 
@@ -167,7 +168,7 @@ def encode(manifest: Manifest) -> tuple[bytes, Manifest]:
         value["node_pages"] = list(manifest.node_pages)
     else:
         value["nodes"] = {path: node.to_json() for path, node in manifest.nodes.items()}
-    body = json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
+    body = msgspec.json.encode(value)
     digest = hashlib.blake2b(body, digest_size=16).hexdigest()
     return body[:-1] + f',"digest":"{digest}"}}'.encode(), replace(manifest, digest=digest)
 
@@ -183,7 +184,7 @@ def decode(data: bytes, path: str) -> Manifest:
         A format number that this release doesn't know.
     """
     try:
-        value = json.loads(data)
+        value = msgspec.json.decode(data)
         number = value["hubzarr"]
     except (ValueError, KeyError, TypeError) as error:
         raise DamagedError(

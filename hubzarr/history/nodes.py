@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from hubzarr.history.manifest import Manifest, Node
-from hubzarr.table.pages import PageReader, encode_document, page_hash
+from hubzarr.table.pages import Pack, PageReader, encode_document
 
 __all__ = ["INLINE_NODES", "nodes_of", "with_nodes"]
 
@@ -29,12 +29,15 @@ def nodes_of(manifest: Manifest, reader: PageReader) -> dict[str, Node]:
 
 
 def with_nodes(
-    manifest: Manifest, nodes: Mapping[str, Node]
-) -> tuple[Manifest, dict[bytes, bytes]]:
-    """The manifest with other nodes, and the pages that these need.
+    manifest: Manifest,
+    nodes: Mapping[str, Node],
+    former: Manifest | None = None,
+    reader: PageReader | None = None,
+) -> tuple[Manifest, dict[str, list[bytes]]]:
+    """The manifest with other nodes, and the objects that these need, by path.
 
     A node's page follows from its path, so a commit that changes a few nodes makes a few
-    new pages; the others have the addresses that they had.
+    new pages; those that `former` has with the same content are used again.
     """
     if len(nodes) <= INLINE_NODES:
         return replace(manifest, nodes=dict(nodes), node_pages=()), {}
@@ -44,11 +47,12 @@ def with_nodes(
     buckets: list[dict[str, Any]] = [{} for _ in range(count)]
     for path in sorted(nodes):
         buckets[zlib.crc32(path.encode()) % count][path] = nodes[path].to_json()
-    pages: dict[bytes, bytes] = {}
+    old = () if former is None or reader is None else former.node_pages
+    pack = Pack()
     addresses = []
-    for bucket in buckets:
-        data = encode_document(bucket)
-        address = page_hash(data)
-        pages[address] = data
-        addresses.append(address.hex())
-    return replace(manifest, nodes=None, node_pages=tuple(addresses)), pages
+    for i, bucket in enumerate(buckets):
+        kept = old[i] if len(old) == count else None
+        if kept is None or reader is None or reader.document(bytes.fromhex(kept)) != bucket:
+            kept = pack.add(encode_document(bucket)).hex()
+        addresses.append(kept)
+    return replace(manifest, nodes=None, node_pages=tuple(addresses)), pack.objects()

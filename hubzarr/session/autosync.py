@@ -35,6 +35,8 @@ class Syncable(Protocol):
 
     sync_interval: float | None
     failure: Exception | None
+    #: Whether the scheduler holds it.
+    queued: bool
 
     def background_sync(self) -> None:
         """Commit; remember an error."""
@@ -63,7 +65,9 @@ class _Scheduler:
                     self.thread = thread
                 except RuntimeError:
                     pass  # the interpreter is shutting down: `drain` will come by
-            self.condition.notify_all()
+            # Waking the thread costs as much as a small commit: only for an earlier time.
+            if self.due[0][2] is session:
+                self.condition.notify_all()
 
     def _run(self) -> None:
         while True:
@@ -75,6 +79,7 @@ class _Scheduler:
                     self.condition.wait(wait)
                     continue
                 self.running = session = heapq.heappop(self.due)[2]
+            session.queued = False
             session.background_sync()
             with self.condition:
                 self._try_again(session)
@@ -112,6 +117,7 @@ class _Scheduler:
                 if not self.due:
                     return failed
                 session = heapq.heappop(self.due)[2]
+            session.queued = False
             session.background_sync()
             if session.failure is not None and session not in failed:
                 failed.append(session)

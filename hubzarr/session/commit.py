@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import functools
+import itertools
 import random
 import secrets
 import time
@@ -20,7 +22,7 @@ from hubzarr.errors import (
     StorageError,
 )
 from hubzarr.history.compare import split_address
-from hubzarr.history.log import extended
+from hubzarr.history.log import ancestors, extended
 from hubzarr.history.manifest import Commit, Manifest, Node, encode
 from hubzarr.history.nodes import nodes_of, with_nodes
 from hubzarr.history.versions import create_manifest, head, read_manifest
@@ -29,7 +31,6 @@ from hubzarr.session.merge import Conflict, Merged, Policy, merge_sides
 from hubzarr.session.recovery import intact, settle_doubt
 from hubzarr.session.state import Side, shape_of, side_of
 from hubzarr.storage.base import Storage
-from hubzarr.table.pages import page_path
 from hubzarr.table.table import Table
 
 if TYPE_CHECKING:
@@ -46,6 +47,10 @@ __all__ = [
     "raise_conflicts",
     "store",
 ]
+
+
+#: Content of objects by path.
+type Objects = dict[str, list[bytes]]
 
 
 def now() -> str:
@@ -78,28 +83,27 @@ def _depth_of(storage: Storage, merged: str | None) -> int:
 
 def next_manifest(
     session: Session, message: str | None, state: str, merged: str | None
-) -> tuple[Manifest, dict[bytes, bytes], dict[str, Table]]:
-    """The manifest that would commit a session's changes, its new pages and tables."""
+) -> tuple[Manifest, Objects, dict[str, Table]]:
+    """The manifest that would commit a session's changes, the objects it needs, its tables."""
     base = session.manifest
     old = session.committed_nodes()
     nodes = {path: node for path, node in old.items() if path not in session.removed}
-    pages: dict[bytes, bytes] = {}
+    objects_needed: Objects = {}
     tables: dict[str, Table] = {}
     changes: dict[str, dict[str, Any]] = {p: {"removed": True} for p in session.removed & set(old)}
     for path, document in session.groups.items():
-        nodes[path] = Node(document, path)
+        nodes[path] = Node(_frozen(old.get(path), document), path)
         changes[path] = document_changes(old.get(path), document)
     for path, array in session.states.items():
         if array.changed:
             table, more = array.engine.table.freeze()
-            dumped, extra = table.dump()
-            pages |= {**more, **extra}
-            nodes[path] = Node(array.document, array.home, dumped)
+            objects_needed |= more
+            nodes[path] = Node(_frozen(old.get(path), array.document), array.home, table.dump())
             tables[path] = table
             changes[path] = document_changes(old.get(path), array.document)
             changes[path] |= _cell_changes(array)
     log, more = extended(base.log, base.commit)
-    pages |= more
+    objects_needed |= more
     commit = new_commit(
         base,
         base.commit.version,
@@ -119,8 +123,8 @@ def next_manifest(
         else:
             objects[key] = value
     manifest = Manifest(commit, {}, (), objects, log, base.digest)
-    manifest, more = with_nodes(manifest, nodes)
-    return manifest, pages | more, tables
+    manifest, more = with_nodes(manifest, nodes, base, session.reader)
+    return manifest, objects_needed | more, tables
 
 
 def document_changes(old: Node | None, document: dict[str, Any]) -> dict[str, Any]:
@@ -156,12 +160,26 @@ def _known(table: Table, index: tuple[int, ...]) -> bool:
     return all(i * n < max(g, 1) for i, n, g in zip(index, table.block, table.grid, strict=True))
 
 
-def store(storage: Storage, manifest: Manifest, pages: dict[bytes, bytes]) -> Manifest | None:
-    """Store pages, then create the manifest; None when another commit was quicker."""
-    items = [(page_path(address), data) for address, data in pages.items()]
+def _frozen(old: Node | None, document: dict[str, Any]) -> dict[str, Any]:
+    """A document that nobody changes any more: the committed one if it is the same."""
+    if old is not None and old.document == document:
+        return old.document
+    return copy.deepcopy(document)
+
+
+def store(
+    storage: Storage, manifest: Manifest, objects: Objects, stored: set[str] | None = None
+) -> Manifest | None:
+    """Store packs of pages, then create the manifest; None when another commit was quicker.
+
+    Paths in `stored` are there already, from an earlier attempt; new ones are added to it.
+    """
+    items = [item for item in objects.items() if stored is None or item[0] not in stored]
     batch = len(items) if storage.is_local else 1
     if items:
-        map_all(lambda item: storage.put_atomic(*item), items, storage.concurrency, batch)
+        map_all(lambda item: storage.put(*item), items, storage.concurrency, batch)
+    if stored is not None:
+        stored.update(objects)
     try:
         return create_manifest(storage, manifest)
     except StorageError:
@@ -190,8 +208,13 @@ def pause(attempt: int, took: float = 0.005) -> None:
     time.sleep(random.uniform(0, min(2.0, took * 2 ** min(attempt, 4))))
 
 
-def catch_up(session: Session, policy: Policy, sealed_is_fine: bool = False) -> None:
+def catch_up(session: Session, policy: Policy, sealed_is_fine: bool = False) -> Commit | None:
     """Move a session with its changes onto the newest commit of its version.
+
+    Returns
+    -------
+    Commit or None
+        An earlier attempt of this session that turns out to have been made.
 
     Raises
     ------
@@ -200,11 +223,13 @@ def catch_up(session: Session, policy: Policy, sealed_is_fine: bool = False) -> 
     SealedError, NotFoundError
         The version was sealed or deleted meanwhile.
     """
-    settle_doubt(session)
+    made = settle_doubt(session)
+    if made is not None and made.state != "open":
+        return made
     mine = session.manifest
     theirs = check_open(session, sealed_is_fine)
     if theirs.commit.number == mine.commit.number:
-        return
+        return made
     outcomes = _rebase(session, theirs, policy)
     kept_objects = _merge_objects(session, theirs, policy)
     with intact(session):
@@ -212,12 +237,14 @@ def catch_up(session: Session, policy: Policy, sealed_is_fine: bool = False) -> 
     session.objects = kept_objects
     if theirs.sealed:
         session.writable = False
+    return made
 
 
 def check_open(session: Session, sealed_is_fine: bool = False) -> Manifest:
     """The newest state of a session's version, if that takes commits."""
-    theirs = head(session.storage, session.version, session.manifest.commit.number)
-    if theirs is None or theirs.commit.state == "deleted":
+    mine = session.manifest.commit
+    theirs = head(session.storage, session.version, mine.number)
+    if theirs is None or theirs.commit.state == "deleted" or not _follows(session, theirs):
         raise NotFoundError(
             f"version {session.version!r} of {session.name} was deleted meanwhile; what you wrote "
             "is kept in this handle: branch() saves it under another name",
@@ -230,6 +257,14 @@ def check_open(session: Session, sealed_is_fine: bool = False) -> Manifest:
             version=session.version,
         )
     return theirs
+
+
+def _follows(session: Session, newest: Manifest) -> bool:
+    """Whether a state grew from the session's: not if its version was made anew meanwhile."""
+    mine = session.manifest.commit
+    line = ancestors(newest, session.reader)
+    commit = next(itertools.islice(line, max(newest.commit.number - mine.number, 0), None), None)
+    return commit is not None and commit.id == mine.id
 
 
 type Outcomes = dict[str, tuple[Merged | None, Side | None]]
@@ -252,6 +287,8 @@ def _rebase(session: Session, theirs: Manifest, policy: Policy) -> Outcomes:
                 draft = session.states[path].engine.table
             merged = None if side is None else Merged(side, draft)
             outcomes[path] = (merged, None)
+            continue
+        if side is None and their is None:
             continue
         if side is None or their is None:
             if policy == "raise":
@@ -330,7 +367,6 @@ def apply_merge(session: Session, onto: Manifest, outcomes: Outcomes) -> None:
             groups[path] = merged.side.document
         else:
             staged[path] = (merged, mine)
-    appended = {p: a.appended for p, a in session.states.items() if p in staged}
     session.pin(onto)
     for path in (*groups, *removed):
         session.forget_state(path)
@@ -348,7 +384,7 @@ def apply_merge(session: Session, onto: Manifest, outcomes: Outcomes) -> None:
         if merged.rows is not None and mine is not None:
             late.append((path, mine, merged.rows))
         elif node is not None and array.shape != shape_of(node.document):
-            array.appended = appended.get(path) or merged.side.appended
+            array.appended = (mine or merged.side).appended
     for path, mine, (start, stop) in late:
         _append_again(session, path, mine, start, stop)
 

@@ -16,7 +16,7 @@ from hubzarr.session.opening import create_version
 from hubzarr.session.session import Session
 from hubzarr.session.state import is_array
 from hubzarr.storage.base import Storage
-from hubzarr.table.pages import page_path
+from hubzarr.table.pages import pack_path
 from hubzarr.table.table import Table
 
 __all__ = ["copy_version"]
@@ -74,8 +74,7 @@ def _paths(origin: Session) -> Iterator[str]:
             continue
         cells = origin.cells_for(node.home, node.document)
         table = Table.parse(origin.reader, node.table, cells.stats, cells.channels)
-        for address in table.pages():
-            yield page_path(address)
+        yield from {pack_path(address): None for address in table.pages()}
         axes = len(node.document["shape"])
         for first, ids in table.ids.written_leaves():
             for within in np.argwhere(ids).tolist():

@@ -110,7 +110,7 @@ def create_version(
         commit = new_commit(
             parent, version, number, message=message, author=author, changes=changes, state=state
         )
-        pages: dict[bytes, bytes] = {}
+        pages: dict[str, list[bytes]] = {}
         if parent is None:
             bare = Manifest(commit, {}, objects=objects or {})
             manifest, pages = with_nodes(bare, nodes or {})

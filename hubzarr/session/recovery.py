@@ -40,22 +40,22 @@ class Doubt:
         return cls(commit, {path: state.appended for path, state in session.states.items()})
 
 
-def settle_doubt(session: Session) -> None:
+def settle_doubt(session: Session) -> Commit | None:
     """Find out whether a commit in doubt was made; if so, the session goes on from it.
 
     Else the same rows would be appended again, and the session would meet its own values
     as somebody else's.
     """
     if not session.doubts:
-        return
+        return None
     commit = session.doubts[-1].commit  # all attempts were at the same number
     stored = read_manifest(session.storage, commit.version, commit.number)
     if stored is None:
-        return  # a request on its way may still make it
+        return None  # a request on its way may still make it
     doubt = next((d for d in session.doubts if d.commit.id == stored.commit.id), None)
     session.doubts.clear()
     if doubt is None:
-        return
+        return None
     session.manifest = stored
     nodes = session.committed_nodes()
     for path, state in session.states.items():
@@ -72,6 +72,7 @@ def settle_doubt(session: Session) -> None:
     }
     if stored.commit.state != "open":
         session.writable = False
+    return stored.commit
 
 
 @contextlib.contextmanager
@@ -113,7 +114,7 @@ def _forget_parent() -> None:
     """
     for session in list(_sessions):
         session.lock = threading.RLock()
-        session.in_transaction = session.sync_due = False
+        session.in_transaction = session.sync_due = session.queued = False
         session.reader.after_fork()
         for state in session.states.values():
             state.lock = session.lock

@@ -86,6 +86,10 @@ class Session:
         self.doubts: list[Doubt] = []
         self.in_transaction = False
         self.sync_due = False
+        #: Whether the scheduler holds this session.
+        self.queued = False
+        #: Packs that attempts to commit have stored.
+        self.stored: set[str] = set()
         watch_forks(self)
 
     # -- nodes ---------------------------------------------------------------
@@ -219,7 +223,9 @@ class Session:
         """Something was written: a sync is due some time later."""
         if not self.sync_due and self.sync_interval is not None and not self.in_transaction:
             self.sync_due = True
-            autosync.schedule(self, self.sync_interval)
+            if not self.queued:
+                self.queued = True
+                autosync.schedule(self, self.sync_interval)
 
     @property
     def dirty(self) -> bool:
@@ -278,9 +284,9 @@ class Session:
             if not self.storage.is_local or not newer_exists(
                 self.storage, self.version, self.manifest.commit.number
             ):
-                manifest, pages, tables = next_manifest(self, message, state, merged)
+                manifest, objects, tables = next_manifest(self, message, state, merged)
                 try:
-                    created = store(self.storage, manifest, pages)
+                    created = store(self.storage, manifest, objects, self.stored)
                 except BaseException:
                     self.doubts.append(Doubt.of(self, manifest.commit))
                     raise
@@ -289,10 +295,8 @@ class Session:
                     return created.commit
                 pause(attempt, time.monotonic() - began)
             began = time.monotonic()
-            doubts = {doubt.commit.id for doubt in self.doubts}
-            catch_up(self, policy)
-            made = self.manifest.commit
-            if made.id in doubts and made.state == state and not self.dirty:
+            made = catch_up(self, policy)
+            if made is not None and made.state == state and not self.dirty:
                 return made
         raise InvalidError("unreachable: the loop above ends by a commit or an error")
 
@@ -300,6 +304,7 @@ class Session:
         """The changes are committed: start over on top of them."""
         self.manifest = manifest
         self.doubts.clear()
+        self.stored.clear()
         nodes = self.committed_nodes()
         for path, table in tables.items():
             self.states[path].settle(nodes[path], table.stored())

@@ -69,7 +69,7 @@ def _table_of(node: Node, cells: CellStore, reader: PageReader) -> Table:
 def _is_other(table: Table, stored: dict[str, Any] | None) -> bool:
     """Whether a table is not the one that a manifest holds."""
     if stored is not None:
-        return table.dump()[0] != stored
+        return table.dump() != stored
     root = table.ids.root
     return isinstance(root, bytes) or root.tobytes().count(0) != root.nbytes
 
@@ -111,7 +111,9 @@ class ArrayState:
 
     def settle(self, node: Node, table: Table) -> None:
         """The changes were committed as `node`, with the chunk table `table`."""
-        self._set(node, node.document, node.home, TableDraft(table), self.engine.cells)
+        # Committing copies documents that changed, so this one stays the session's own.
+        document = self.document
+        self._set(node, document, node.home, TableDraft(table), self.engine.cells, own=True)
 
     def stage(self, node: Node | None, side: Side, draft: TableDraft) -> None:
         """Take on a merged state on top of `node` (None: the array is new there)."""
@@ -141,7 +143,13 @@ class ArrayState:
         return CellStore(self.storage, home, document, shared_cache)
 
     def _set(
-        self, node: Node | None, document: Document, home: str, draft: TableDraft, cells: CellStore
+        self,
+        node: Node | None,
+        document: Document,
+        home: str,
+        draft: TableDraft,
+        cells: CellStore,
+        own: bool = False,
     ) -> None:
         shape = shape_of(document)
         engine = getattr(self, "engine", None)
@@ -152,7 +160,7 @@ class ArrayState:
             engine.cells, engine.shape, engine.table = cells, shape, draft
         self.engine.check()
         self.node = node
-        self.document = copy.deepcopy(document)
+        self.document = document if own else copy.deepcopy(document)
         self.home = home
         self.base_shape = shape if node is None else shape_of(node.document)
         #: Whether the chunk table is not on top of the node's, but another one altogether.
@@ -195,7 +203,7 @@ class ArrayState:
     def adopt(self, node: Node, appended: int | None) -> None:
         """A commit in doubt was made, of this array as `node`: what came later stays changed."""
         table, _ = self.engine.table.freeze()
-        if table.dump()[0] == node.table and self.document == node.document:
+        if table.dump() == node.table and self.document == node.document:
             self.settle(node, table.stored())
             return
         self.node = node

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
+from hubzarr.table.pages import Pack, encode_rows
 from hubzarr.table.tree import (
     Block,
     Cell,
@@ -18,6 +20,9 @@ from hubzarr.table.tree import (
 )
 
 __all__ = ["TreeDraft"]
+
+#: A root of at most this many bytes lives in the manifest, a larger one in a page.
+INLINE: Final = 4096
 
 
 class TreeDraft:
@@ -89,22 +94,20 @@ class TreeDraft:
                 start = tuple(after if d == axis else 0 for d in range(len(old)))
                 self.set_box(start, old, np.zeros((), self.tree.kind.leaf.base))
 
-    def freeze(self) -> tuple[Tree, dict[bytes, bytes]]:
-        """The tree with the changes in it, and the pages that it adds.
+    def freeze(self, pack: Pack) -> Tree:
+        """The tree with the changes in it; its new pages go into `pack`.
 
-        Returns
-        -------
-        tree : Tree
-            Knows its new pages (`Tree.held`) though no store holds them yet.
-        pages : dict
-            Address to bytes.
+        The result knows its new blocks (`Tree.held`) though no store holds them yet.
         """
         tree = self.tree
-        held = dict(tree.held)
-        if not self.dirty:
-            return tree, {address: data for address, (_, data) in held.items()}
+        if not self.dirty and not tree.lifted_levels and tree.text is not None:
+            return tree
+        held: dict[bytes, Block] = {}
+        first = (0,) * len(tree.block)
         blocks: dict[Cell, Block] = self.dirty
         for level in range(tree.levels - 1):
+            if level in tree.lifted_levels and first not in blocks:
+                blocks = {**blocks, first: tree.block_at(level, first)}
             parents: dict[Cell, Block] = {}
             for index, block in blocks.items():
                 up = tuple([i // n for i, n in zip(index, tree.block, strict=True)])
@@ -112,14 +115,26 @@ class TreeDraft:
                 if parent is None:
                     parent = parents[up] = tree.block_at(level + 1, up).copy()
                 extent, whole = _extent(tree, level, index)
-                ref, page = encode_block(tree.kind, level, block, extent, whole)
-                if page is not None:
-                    held[page[0]] = (block, page[1])
+                ref, address = encode_block(tree.kind, level, block, extent, whole, pack)
+                if address is not None:
+                    held[address] = block
                 parent[tuple([i % n for i, n in zip(index, tree.block, strict=True)])] = ref
             blocks = parents
-        root = blocks[(0,) * len(tree.block)].copy()
-        frozen = replace(tree, root=root, held=held, _leaves={})
-        return frozen, {address: data for address, (_, data) in held.items()}
+        root = blocks[first].copy() if first in blocks else tree.root_block()
+        text, address = _root_text(tree, root, pack)
+        if address is not None:
+            held[address] = root
+        return replace(tree, root=root, held=held, text=text, lifted_levels=frozenset(), _leaves={})
+
+
+def _root_text(tree: Tree, root: Block, pack: Pack) -> tuple[str, bytes | None]:
+    """A root as a manifest has it: small ones inline, others as the address of a page."""
+    extent, _ = _extent(tree, tree.levels - 1, (0,) * len(tree.block))
+    data = encode_rows(root[tuple(slice(n) for n in extent)])
+    if len(data) <= INLINE:
+        return "data:" + base64.b64encode(data).decode(), None
+    address = pack.add(data)
+    return "page:" + address.hex(), address
 
 
 def _extent(tree: Tree, level: int, index: Cell) -> tuple[Cell, bool]:

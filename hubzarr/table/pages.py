@@ -1,7 +1,8 @@
-"""Pages: immutable, compressed, content-addressed blocks, and the bytes they are made of.
+"""Pages: immutable, compressed, checked blocks of bytes, kept together in packs.
 
-A page is ``b"HZP" + version byte + uint32 length of the header + header + body``. The
-header is JSON; the body is zstd. Two kinds exist:
+A page is ``b"HZP" + version byte + uint32 length of the header + 8 bytes of checksum +
+header + body``. The checksum is BLAKE2b-64 of header and body. The header is JSON; the
+body is zstd, or empty. Two kinds of page exist:
 
 * *rows*: a NumPy array, possibly structured. The header gives ``dtype`` (the list that
   `numpy.dtype` takes) and ``shape``; the body holds the array's bytes transposed, byte
@@ -9,14 +10,18 @@ header is JSON; the body is zstd. Two kinds exist:
   neighbouring counters and floats compress.
 * *document*: any JSON value, UTF-8. The header is ``{"document": true}``.
 
-The address of a page is the BLAKE2b-128 digest of all of its bytes, so reading one
-checks it.
+The pages that one commit adds for one array are stored as one object, a *pack*: creating
+objects is most of what a small commit costs, on disks and on object stores alike. The
+address of a page is 16 bytes: 64 random bits that name the pack, 40 bits of offset and 24
+bits of length, all big-endian.
 """
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
+import secrets
 import struct
 import threading
 from collections import OrderedDict
@@ -29,49 +34,99 @@ from hubzarr.errors import DamagedError, UnsupportedError
 from hubzarr.storage.base import Storage
 
 __all__ = [
+    "Pack",
     "PageReader",
     "decode_document",
     "decode_rows",
     "encode_document",
     "encode_rows",
-    "page_hash",
-    "page_path",
+    "pack_path",
 ]
 
 MAGIC: Final = b"HZP"
 VERSION: Final = 1
 LEVEL: Final = 1
-_HEAD: Final = struct.Struct("<3sBI")
+_HEAD: Final = struct.Struct("<3sBI8s")
 
 
-def page_hash(data: bytes) -> bytes:
-    """Address of a page: 16 bytes."""
-    return hashlib.blake2b(data, digest_size=16).digest()
+def pack_path(address: bytes) -> str:
+    """Path below the repository of the pack that holds a page."""
+    return f"pages/{address[:8].hex()}"
 
 
-def page_path(address: bytes) -> str:
-    """Path of a page below the repository."""
-    return f"pages/{address.hex()}"
+def _place(address: bytes) -> tuple[int, int]:
+    """First byte of a page in its pack, and one past its last."""
+    offset, length = int.from_bytes(address[8:13], "big"), int.from_bytes(address[13:], "big")
+    return offset, offset + length
+
+
+class Pack:
+    """Pages that will be stored as one object.
+
+    Parameters
+    ----------
+    name : bytes, optional
+        8 bytes that name the object, random by default; not all zero.
+
+    Examples
+    --------
+    >>> pack = Pack(bytes(range(8)))
+    >>> pack.add(b"abc").hex(), pack.add(b"de").hex()
+    ('00010203040506070000000000000003', '00010203040506070000000003000002')
+    >>> pack.objects()
+    {'pages/0001020304050607': [b'abc', b'de']}
+    """
+
+    def __init__(self, name: bytes | None = None) -> None:
+        self._name = name or secrets.token_bytes(7) + b"\1"
+        self._pages: list[bytes] = []
+        self._size = 0
+
+    def add(self, page: bytes) -> bytes:
+        """Put a page into the pack; returns its address."""
+        if len(page) >= 1 << 24:
+            raise UnsupportedError(f"a page of {len(page)} bytes is larger than 16 MiB")
+        address = self._name + self._size.to_bytes(5, "big") + len(page).to_bytes(3, "big")
+        self._pages.append(page)
+        self._size += len(page)
+        return address
+
+    def objects(self) -> dict[str, list[bytes]]:
+        """What to store: path to content; nothing for a pack without pages."""
+        return {pack_path(self._name): self._pages} if self._pages else {}
+
+
+@functools.lru_cache(256)
+def _dtype_header(dtype: np.dtype[Any]) -> Any:
+    """A dtype as it stands in a header."""
+    return dtype.descr if dtype.names else dtype.str
 
 
 def _frame(header: dict[str, Any], body: bytes) -> bytes:
     head = json.dumps(header, separators=(",", ":")).encode()
-    return _HEAD.pack(MAGIC, VERSION, len(head)) + head + (compress(body, LEVEL) if body else b"")
+    rest = head + (compress(body, LEVEL) if body else b"")
+    return _HEAD.pack(MAGIC, VERSION, len(head), _checksum(rest)) + rest
+
+
+def _checksum(data: bytes) -> bytes:
+    return hashlib.blake2b(data, digest_size=8).digest()
 
 
 def _unframe(data: bytes) -> tuple[dict[str, Any], bytes]:
     if len(data) < _HEAD.size or data[:3] != MAGIC:
         raise DamagedError("a page does not begin as pages do: it is truncated or foreign")
-    _, version, length = _HEAD.unpack_from(data)
+    _, version, length, checksum = _HEAD.unpack_from(data)
     if version != VERSION:
         raise UnsupportedError(
             f"a page has layout {version}; this release of hubzarr reads layout {VERSION}: "
             "upgrade hubzarr"
         )
-    start = _HEAD.size + length
+    rest = data[_HEAD.size :]
+    if _checksum(rest) != checksum:
+        raise DamagedError("a page's checksum does not match its content")
     try:
-        body = data[start:]
-        return json.loads(data[_HEAD.size : start]), bytes(decompress(body)) if body else b""
+        body = rest[length:]
+        return json.loads(rest[:length]), bytes(decompress(body)) if body else b""
     except (ValueError, RuntimeError) as error:
         raise DamagedError(f"a page can't be decoded: {error}") from error
 
@@ -80,8 +135,7 @@ def encode_rows(rows: np.ndarray[Any, Any]) -> bytes:
     """Encode an array of any fixed-size dtype as a page."""
     flat = np.ascontiguousarray(rows).reshape(-1)
     octets = flat.view(np.uint8).reshape(-1, rows.dtype.itemsize) if flat.size else flat.view("u1")
-    descr = rows.dtype.descr if rows.dtype.names else rows.dtype.str
-    return _frame({"dtype": descr, "shape": rows.shape}, octets.T.tobytes())
+    return _frame({"dtype": _dtype_header(rows.dtype), "shape": rows.shape}, octets.T.tobytes())
 
 
 def _dtype_of(spec: Any) -> np.dtype[Any]:
@@ -146,20 +200,22 @@ class PageReader:
         kept = self._kept.get(address)
         if kept is not None:
             return kept[0]
-        path = page_path(address)
-        data = self.storage.get(path)
+        path = pack_path(address)
+        start, stop = _place(address)
+        data = self.storage.get_range(path, start, stop)
         if data is None:
             raise DamagedError(
-                f"page {path} is missing from {self.storage.url}: restore it from a copy",
+                f"pack {path} is missing from {self.storage.url}: restore it from a copy",
                 path=path,
             )
-        if page_hash(data) != address:
+        try:
+            value = decode(data)
+        except DamagedError as error:
             raise DamagedError(
-                f"page {path} in {self.storage.url} does not match its address: its bytes were "
-                "changed after they were written; restore it from a copy",
+                f"pack {path} in {self.storage.url} is damaged at bytes {start}:{stop}: {error}; "
+                "restore it from a copy",
                 path=path,
-            )
-        value = decode(data)
+            ) from error
         self._keep(address, value, value.nbytes if isinstance(value, np.ndarray) else 3 * len(data))
         return value
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
 from hubzarr.errors import DamagedError
 from hubzarr.stats import combine
 from hubzarr.table.draft import TreeDraft
-from hubzarr.table.pages import PageReader, decode_rows, encode_rows, page_hash
+from hubzarr.table.pages import Pack, PageReader, decode_rows
 from hubzarr.table.tree import (
     Block,
     Cell,
@@ -27,9 +27,6 @@ from hubzarr.table.tree import (
 from hubzarr.table.walk import written_blocks
 
 __all__ = ["Table", "TableDraft", "changed_blocks", "changed_cells"]
-
-#: A root of at most this many bytes lives in the manifest, a larger one in a page.
-INLINE: Final = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,23 +80,22 @@ class Table:
 
     # -- manifest ------------------------------------------------------------
 
-    def dump(self) -> tuple[dict[str, Any], dict[bytes, bytes]]:
-        """The table as JSON for a manifest, and pages for roots too large for one.
+    def dump(self) -> dict[str, Any]:
+        """A frozen or stored table as JSON for a manifest.
 
         Statistics of the whole array stand beside their tree, so that they need no page.
         """
-        pages: dict[bytes, bytes] = {}
         document: dict[str, Any] = {
             "grid": list(self.grid),
             "block": list(self.block),
             "levels": self.ids.levels,
-            "cells": _dump_root(self.ids, pages),
+            "cells": self.ids.text,
         }
         roll = self.roll()
         if self.stats is not None and roll is not None:
-            document["statistics"] = _dump_root(self.stats, pages)
+            document["statistics"] = self.stats.text
             document["total"] = base64.b64encode(roll.tobytes()).decode()
-        return document, pages
+        return document
 
     @classmethod
     def parse(
@@ -113,12 +109,13 @@ class Table:
         try:
             grid, block = tuple(document["grid"]), tuple(document["block"])
             levels = document["levels"]
-            ids = Tree(reader, Kind.ids(), grid, block, levels, _parse_root(document["cells"]))
+            text = document["cells"]
+            ids = Tree(reader, Kind.ids(), grid, block, levels, _parse_root(text), text=text)
             tree = None
             if stats is not None and "statistics" in document:
                 kind = Kind.statistics(stats, channels)
-                root = _parse_root(document["statistics"])
-                tree = Tree(reader, kind, grid, block, levels, root)
+                text = document["statistics"]
+                tree = Tree(reader, kind, grid, block, levels, _parse_root(text), text=text)
         except (KeyError, TypeError, ValueError) as error:
             raise DamagedError(f"a chunk table in a manifest can't be read: {error!r}") from error
         return cls(_padded(ids), None if tree is None else _padded(tree))
@@ -138,7 +135,7 @@ class Table:
 
 
 def _settled(tree: Tree) -> Tree:
-    for address, (block, _) in tree.held.items():
+    for address, block in tree.held.items():
         tree.reader.remember(address, block)
     return replace(tree, held={}) if tree.held else tree
 
@@ -147,22 +144,6 @@ def _padded(tree: Tree) -> Tree:
     if isinstance(tree.root, bytes):
         return tree
     return replace(tree, root=tree._pad(tree.root))
-
-
-def _dump_root(tree: Tree, pages: dict[bytes, bytes]) -> str:
-    if isinstance(tree.root, bytes):
-        return "page:" + tree.root.hex()
-    span = tree.span(tree.levels - 1)
-    extent = tuple(
-        slice(min(n, -(-g // s))) for n, g, s in zip(tree.block, tree.grid, span, strict=True)
-    )
-    data = encode_rows(tree.root[extent])
-    if len(data) <= INLINE:
-        return "data:" + base64.b64encode(data).decode()
-    address = page_hash(data)
-    pages[address] = data
-    tree.reader.remember(address, tree.root)
-    return "page:" + address.hex()
 
 
 def _parse_root(text: str) -> Block | bytes:
@@ -185,7 +166,7 @@ class TableDraft:
         self.base = base
         self.ids = TreeDraft(base.ids)
         self.stats = None if base.stats is None else TreeDraft(base.stats)
-        self._snapshot: tuple[Table, dict[bytes, bytes]] | None = None
+        self._snapshot: tuple[Table, Pack] | None = None
 
     @property
     def grid(self) -> Cell:
@@ -274,16 +255,15 @@ class TableDraft:
                         fresh.set_box(first, tuple(s.stop for s in outside), rows)
                 setattr(self, name, fresh)
 
-    def freeze(self) -> tuple[Table, dict[bytes, bytes]]:
-        """The table with the changes in it, and the pages that it adds."""
+    def freeze(self) -> tuple[Table, dict[str, list[bytes]]]:
+        """The table with the changes in it, and the objects that it adds, by path."""
         if self._snapshot is None:
-            ids, pages = self.ids.freeze()
-            stats = None
-            if self.stats is not None:
-                stats, more = self.stats.freeze()
-                pages = {**pages, **more}
-            self._snapshot = Table(ids, stats), pages
-        return self._snapshot
+            pack = Pack()
+            ids = self.ids.freeze(pack)
+            stats = None if self.stats is None else self.stats.freeze(pack)
+            self._snapshot = Table(ids, stats), pack
+        table, pack = self._snapshot
+        return table, pack.objects()
 
     def changes(self) -> Iterator[tuple[Cell, int, int]]:
         """Cells that differ from the base: (cell, id there, id here)."""

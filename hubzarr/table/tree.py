@@ -24,7 +24,7 @@ import numpy as np
 
 from hubzarr.errors import DamagedError
 from hubzarr.stats import combine
-from hubzarr.table.pages import PageReader, encode_rows, page_hash
+from hubzarr.table.pages import Pack, PageReader, encode_rows
 
 __all__ = [
     "Block",
@@ -136,8 +136,13 @@ class Tree:
     block: Cell
     levels: int
     root: Root
-    #: Pages of this tree that no store may hold yet: decoded, and as bytes.
-    held: dict[bytes, tuple[Block, bytes]] = field(default_factory=dict, compare=False, repr=False)
+    #: Blocks that no store may hold yet, by address.
+    held: dict[bytes, Block] = field(default_factory=dict, compare=False, repr=False)
+    #: Levels at which the first block stands in `held` only, under a name without a pack:
+    #: roots that growth has put other roots on top of.
+    lifted_levels: frozenset[int] = frozenset()
+    #: The root as the manifest has it.
+    text: str | None = None
     _leaves: dict[Cell, Block] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
@@ -157,7 +162,7 @@ class Tree:
 
     def _page(self, address: bytes) -> Block:
         held = self.held.get(address)
-        return self._pad(self.reader.rows(address)) if held is None else held[0]
+        return self._pad(self.reader.rows(address)) if held is None else held
 
     def child(self, level: int, ref: Any) -> Block:
         """The block at `level` that `ref` (a row of the level above) points to."""
@@ -326,14 +331,22 @@ class Tree:
 
     def lifted(self, levels: int, grid: Cell) -> Tree:
         """The same rows in a larger grid: with `levels` levels, new roots on top."""
-        tree = replace(self, grid=grid, _leaves={})
+        tree = replace(self, grid=grid, text=None, _leaves={})
         while tree.levels < levels:
+            pack = Pack()
             below = tree.root_block()
-            ref, page = encode_block(self.kind, tree.levels - 1, below, None, False)
-            held = tree.held if page is None else {**tree.held, page[0]: (below, page[1])}
+            ref, address = encode_block(self.kind, tree.levels - 1, below, None, False, pack)
+            held = tree.held if address is None else {**tree.held, address: below}
             root = self.kind.empty(tree.levels, self.block)
             root[(0,) * len(self.block)] = ref
-            tree = replace(tree, levels=tree.levels + 1, root=root, held=held, _leaves={})
+            tree = replace(
+                tree,
+                levels=tree.levels + 1,
+                root=root,
+                held=held,
+                lifted_levels=tree.lifted_levels | {tree.levels - 1},
+                _leaves={},
+            )
         return tree
 
 
@@ -366,8 +379,13 @@ def _differing(
 
 
 def encode_block(
-    kind: Kind, level: int, block: Block, extent: Cell | None, whole: bool | None
-) -> tuple[Any, tuple[bytes, bytes] | None]:
+    kind: Kind,
+    level: int,
+    block: Block,
+    extent: Cell | None,
+    whole: bool | None,
+    pack: Pack,
+) -> tuple[Any, bytes | None]:
     """A block as a reference row and, unless the reference says it all, a page.
 
     Parameters
@@ -376,11 +394,14 @@ def encode_block(
         Rows of the block that lie inside the grid; the others are not stored.
     whole : bool, optional
         Whether the block lies inside the grid entirely, so that it may become uniform.
+    pack : Pack
+        Where the page goes.
 
     Returns
     -------
     ref : structured scalar
-    page : (address, bytes) or None
+    address : bytes or None
+        Of the page, if there is one.
     """
     ref = np.zeros((), kind.inner)
     if kind.channels:
@@ -400,10 +421,10 @@ def encode_block(
     elif kind.channels and not (block["n"].any() or block["nan"].any() or block["unknown"].any()):
         return ref, None
     data = encode_rows(block if extent is None else block[tuple(slice(n) for n in extent)])
-    address = page_hash(data)
+    address = pack.add(data)
     ref["hi"] = int.from_bytes(address[:8], "big")
     ref["lo"] = int.from_bytes(address[8:], "big")
-    return ref, (address, data)
+    return ref, address
 
 
 def block_indices(start: Cell, stop: Cell, block: Cell) -> Iterator[Cell]:
