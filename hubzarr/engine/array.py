@@ -7,6 +7,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, wait
+from contextlib import suppress
 from typing import Any, Final
 
 import numpy as np
@@ -14,7 +15,7 @@ import numpy as np
 from hubzarr.config import get_config
 from hubzarr.engine.buffer import CellBuffer
 from hubzarr.engine.objects import CellStore, WriteIds
-from hubzarr.engine.pool import map_all, submit, threads_for
+from hubzarr.engine.pool import at_once, map_all, submit, threads_for
 from hubzarr.errors import DamagedError
 from hubzarr.indexing import Box, Transform, box_pieces
 from hubzarr.indexing import pieces as pieces_of
@@ -227,7 +228,10 @@ class ArrayEngine:
     def _buffered(self, cell: Cell) -> Array | None:
         """The part of a cell inside the array if it is in a buffer. Needs the lock."""
         if cell in self.storing:
-            self._finish(cell)
+            # What could not be stored is in its buffer again. That is for the next write
+            # or flush to say; reading it is none of it.
+            with suppress(Exception):
+                self._finish(cell)
         buffer = self.buffers.get(cell)
         if buffer is None:
             return None
@@ -376,8 +380,8 @@ class ArrayEngine:
             else:
                 self._finish(next(iter(self.storing)))
 
-    def _store_soon(self, cell: Cell) -> None:
-        """Start storing a buffered cell in the pool. Needs the lock."""
+    def _store_soon(self, cell: Cell, here: bool = False) -> None:
+        """Start storing a buffered cell in the pool, or do it here. Needs the lock."""
         while len(self.storing) >= self.in_flight:
             self._finish(next(iter(self.storing)))
         buffer = self.buffers[cell]
@@ -393,7 +397,7 @@ class ArrayEngine:
             block = buffer.data.reshape(self.extent(cell))
             return self.cells.store_cell(write_id, cell, block)
 
-        future = submit(self.cells.storage.concurrency, work)
+        future = at_once(work) if here else submit(self.cells.storage.concurrency, work)
         del self.buffers[cell]
         self.storing[cell] = (future, buffer, write_id, partial)
 
@@ -421,9 +425,11 @@ class ArrayEngine:
     def flush(self) -> None:
         """Store everything that was written. What can't be stored stays buffered."""
         with self.lock:
+            # A little is stored sooner than it is handed to another thread.
+            here = self.cells.storage.is_local and self.buffered_bytes <= TASK_BYTES
             while self.buffers or self.storing:
                 if self.buffers and len(self.storing) < self.in_flight:
-                    self._store_soon(next(iter(self.buffers)))
+                    self._store_soon(next(iter(self.buffers)), here)
                 else:
                     self._finish(next(iter(self.storing)))
 

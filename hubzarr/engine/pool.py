@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 from hubzarr.config import get_config
 
-__all__ = ["in_pool", "map_all", "submit"]
+__all__ = ["at_once", "in_pool", "map_all", "submit"]
 
 
 class _Pools:
@@ -60,6 +60,16 @@ def submit[**P, T](
         except BaseException as error:
             done.set_exception(error)
         return done
+
+
+def at_once[T](work: Callable[[], T]) -> Future[T]:
+    """Do work in this thread; the result as if it came from the pool."""
+    future: Future[T] = Future()
+    try:
+        future.set_result(work())
+    except BaseException as error:
+        future.set_exception(error)
+    return future
 
 
 def map_all[S, T](
