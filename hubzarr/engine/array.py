@@ -31,6 +31,8 @@ type Cell = tuple[int, ...]
 TASK_BYTES: Final = 512 << 10
 #: Chunks smaller than this are read in the caller's thread: the GIL is all they cost.
 SMALL_CHUNK: Final = 64 << 10
+#: Small chunks are stored when this many bytes of them have come together.
+SMALL_TOTAL: Final = 8 << 20
 
 
 def grid_of(shape: Cell, cell_shape: Cell) -> Cell:
@@ -268,7 +270,7 @@ class ArrayEngine:
                 inside = inside or (slice(0, 1),)
                 buffer.data[inside] = value[where]
                 buffer.mark(inside)
-                if buffer.full:
+                if buffer.full and self.cells.codec.nbytes >= SMALL_CHUNK:
                     self._store_soon(cell)
             self._bound()
 
@@ -285,7 +287,7 @@ class ArrayEngine:
             row %= rows
             buffer.data[row] = value
             buffer.mark_row(row)
-            if buffer.full:
+            if buffer.full and self.cells.codec.nbytes >= SMALL_CHUNK:
                 self._store_soon(cell)
 
     @property
@@ -374,6 +376,8 @@ class ArrayEngine:
 
     def _bound(self) -> None:
         """Keep the buffers within their limit: the oldest leave first. Needs the lock."""
+        if self.buffered_bytes > SMALL_TOTAL and self.cells.codec.nbytes < SMALL_CHUNK:
+            self.flush()
         while self.buffered_bytes > self.buffer_limit and (self.buffers or self.storing):
             if self.buffers and len(self.storing) < self.in_flight:
                 self._store_soon(next(iter(self.buffers)))
