@@ -15,7 +15,6 @@ that came this way are unknown until somebody computes them.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from typing import Any, Final
 
 from hubzarr.codecs import compile_codec
@@ -213,8 +212,7 @@ class KeySpace:
                 data = session.storage.get(place)
                 if data is None:
                     raise self._lost(key, place)
-                self._put_cell(*found, data)
-                self.forget(key)
+                self._store(key, data, entry[1])
 
     # -- reading -------------------------------------------------------------
 
@@ -297,64 +295,63 @@ class KeySpace:
             with session.lock:
                 if session.document(path) is not None:
                     session.remove(path)
-        with session.lock:
-            found = self.find(key)
-        if found is None:
-            self._put_loose(key, data, size)
-        else:
-            self._put_cell(*found, data)
-            if self._loose(key) is not None:
-                self.forget(key)
+        self._store(key, data, size)
         session.touch()
 
-    def _put_cell(self, state: ArrayState, cell: Cell, data: Data) -> None:
-        engine = state.engine
-
-        def name() -> tuple[int, str]:
-            engine.settle_cell(cell)
-            write_id = engine.fresh_id((cell,))
-            return write_id, engine.cells.path(write_id, cell)
-
-        self._store(name, data, lambda write_id: engine.replace_cell(cell, write_id))
-
-    def _put_loose(self, key: str, data: Data, size: int) -> None:
-        session = self.session
-
-        def name() -> tuple[int, str]:
-            write_id = session.writes.claim(key)
-            return write_id, loose_path(write_id, key)
-
-        def record(write_id: int) -> None:
-            session.objects[key] = f"{write_id:016x}", size
-
-        self._store(name, data, record)
-
-    def _store(
-        self, name: Callable[[], tuple[int, str]], data: Data, record: Callable[[int], None]
-    ) -> None:
+    def _store(self, key: str, data: Data, size: int) -> None:
         """Store an object under a fresh name, without the lock, and record it.
 
-        A commit may come in between. The write id belongs to that commit then, and the
-        object is stored once more under one of the next.
+        Others may commit, rebase or delete arrays meanwhile. The name belongs to a state
+        that is gone then, and the object is stored once more for the state of now.
         """
         session = self.session
-        writes, storage = session.writes, session.storage
+        busy, storage = session.writes.busy, session.storage
         for _ in range(PATIENCE):
             with session.lock:
-                write_id, path = name()
-                writes.busy.add(path)
+                write_id, path = self._claim(key)
+                busy.add(path)
             try:
                 storage.put(path, data)
                 with session.lock:
-                    if writes.has(write_id):
-                        record(write_id)
+                    if self._record(key, write_id, path, size):
                         return
             finally:
-                writes.busy.discard(path)
+                busy.discard(path)
         with session.lock:
-            write_id, path = name()
+            write_id, path = self._claim(key)
             storage.put(path, data)
-            record(write_id)
+            self._record(key, write_id, path, size)
+
+    def _claim(self, key: str) -> tuple[int, str]:
+        """A write id and a path at which nothing was stored yet. Needs the lock."""
+        found = self.find(key)
+        if found is None:
+            write_id = self.session.writes.claim(key)
+            return write_id, loose_path(write_id, key)
+        state, cell = found
+        engine = state.engine
+        engine.settle_cell(cell)
+        write_id = engine.fresh_id((cell,))
+        return write_id, engine.cells.path(write_id, cell)
+
+    def _record(self, key: str, write_id: int, path: str, size: int) -> bool:
+        """Let a key have a stored object, if it may still lie there. Needs the lock."""
+        session = self.session
+        if not session.writes.has(write_id):
+            return False
+        found = self.find(key)
+        if found is None:
+            if path != loose_path(write_id, key):
+                return False
+            session.objects[key] = f"{write_id:016x}", size
+            return True
+        state, cell = found
+        if path != state.engine.cells.path(write_id, cell):
+            return False
+        state.engine.replace_cell(cell, write_id)
+        if self._loose(key) is not None:
+            self.forget(key)
+        return True
 
     def delete(self, key: str) -> None:
         """Remove a key; one that is not there is fine."""

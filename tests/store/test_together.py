@@ -77,32 +77,55 @@ def test_statistics_of_foreign_chunks_are_unknown(shared: Callable[..., Session]
     assert list(table.stats.unknown_cells((0, 0), (3, 1))) == [(1, 0)]
 
 
-def test_a_commit_while_a_chunk_is_stored(shared: Callable[..., Session]) -> None:
+class Interrupted:
+    """A storage on which something else happens before the next object is stored."""
+
+    def __init__(self, storage: Storage, event: Callable[[], object]) -> None:
+        self.storage = storage
+        self.events = [event]
+
+    def put(self, path: str, data: Any) -> None:
+        if self.events:
+            self.events.pop()()
+        self.storage.put(path, data)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.storage, name)
+
+
+def test_a_commit_while_an_object_is_stored(shared: Callable[..., Session]) -> None:
     session = shared()
-    storage = session.storage
-    put, once = storage.put, [True]
+    storage, store = session.storage, VersionedStore(session)
+    chunk = zarr.create_array({}, shape=(6, 4), chunks=(2, 4), dtype="i4", fill_value=1).store
+    zarr.open_array(chunk)[...] = 5
+    data = chunk._store_dict["c/0/0"]
+    for key in ("note", "x/c/0/0"):
+        session.storage = Interrupted(storage, lambda: session.commit("in between"))
+        write(session, "x", slice(4, 6), 1)
+        store.set_sync(key, data)
+        assert not session.storage.events
+        session.storage = storage
+        first = session.manifest.commit
+        session.commit(key)
+        last = shared().manifest.commit
+        assert len(last.writes) == 1
+        assert not set(last.writes) & set(first.writes)
+    assert read(shared(), "x")[:2].tolist() == [[5] * 4] * 2
+    assert VersionedStore(shared()).get_sync("note").to_bytes() == data.to_bytes()
 
-    class Slow:
-        def put(self, path: str, data: Any) -> None:
-            if once:
-                once.pop()
-                write(session, "x", slice(4, 6), 1)
-                session.commit("in between")
-            put(path, data)
 
-        def __getattr__(self, name: str) -> Any:
-            return getattr(storage, name)
-
-    store = VersionedStore(session)
-    data = store.get_sync("zarr.json")
-    session.storage = Slow()
-    store.set_sync("note", data)
+def test_a_rebase_while_a_chunk_of_a_new_array_is_stored(shared: Callable[..., Session]) -> None:
+    session, other = shared(), shared()
+    storage, store = session.storage, VersionedStore(session)
+    zarr.create_array(store, name="y", shape=(4,), chunks=(2,), dtype="u1", compressors=())
+    write(other, "x", 0, 1)
+    other.commit("theirs")
+    session.storage = Interrupted(storage, session.refresh)
+    store.set_sync("y/c/0", buffer(b"\x05\x06"))
     session.storage = storage
-    first = session.manifest.commit
-    session.commit("note")
-    write_id, _ = shared().manifest.objects["note"]
-    assert write_id in shared().manifest.commit.writes
-    assert write_id not in first.writes
+    assert read(session, "y").tolist() == [5, 6, 0, 0]
+    session.commit("ours")
+    assert read(shared(), "y").tolist() == [5, 6, 0, 0]
 
 
 def test_failures_lose_nothing() -> None:
