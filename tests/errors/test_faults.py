@@ -75,9 +75,7 @@ def test_every_write_may_fail_and_be_done_later(tmp_path, code, kind):
             expected = change(session, expected)
             storage.schedule(Fault(verb="write", times=ALWAYS, kind=kind, error=failing(code)))
         if kind != "after" or at < count:  # else the commit is found to have been made
-            with pytest.raises(
-                StorageError, match="/disk/object.*(free some space|check the disk)"
-            ):
+            with pytest.raises(StorageError, match=r"/disk/object.*(free some|check the disk)"):
                 session.commit("full")
             assert head(storage, "main").commit.number == 0
             assert (values(session) == expected).all()
