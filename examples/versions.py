@@ -8,7 +8,7 @@ import hubzarr as hub
 def main() -> None:
     name = "examples/grid"
     if hub.exists(name):
-        hub.delete(name)
+        hub.delete(name, force=True)  # it was sealed
     grid = hub.from_numpy(np.arange(24.0).reshape(6, 4), name, chunks=(2, 4))
 
     fix = grid.branch("fix")
