@@ -68,6 +68,25 @@ def test_foreign_chunks_merge_by_element(shared: Callable[..., Session]) -> None
     assert read(shared(), "x")[:2, :2].tolist() == [[1, 1], [3, 2]]
 
 
+def test_a_rebase_onto_other_channels(opened: Callable[..., Session]) -> None:
+    session = opened()
+    zarr.create_array(VersionedStore(session), name="x", shape=(6, 3), chunks=(2, 8), dtype="i4")
+    write(session, "x", ..., 1)
+    session.commit("three channels")
+    a, b = opened(), opened()
+    array_of(a).resize((6, 7))
+    write(a, "x", slice(0, 3), 2)
+    write(b, "x", slice(4, 6), 3)
+    write(b, "x", 3, 4)
+    a.commit("seven columns")
+    b.commit("by three channels")
+    want = np.zeros((6, 7), int)
+    want[:, :3] = 1
+    want[:3] = 2
+    want[3, :3], want[4:, :3] = 4, 3
+    np.testing.assert_array_equal(read(opened(), "x"), want)
+
+
 def test_statistics_of_foreign_chunks_are_unknown(shared: Callable[..., Session]) -> None:
     session = shared()
     write(session, "x", slice(0, 2), 1)
