@@ -14,9 +14,10 @@ from hubzarr.history.compare import differing_nodes
 from hubzarr.history.manifest import Manifest, Node
 from hubzarr.history.nodes import nodes_of
 from hubzarr.indexing import Box
+from hubzarr.session.cells import unlike
 from hubzarr.session.difference import ABSENT, Change, Diff, NodeDiff
 from hubzarr.session.log import Point, state_at
-from hubzarr.session.merge import alike, unlike
+from hubzarr.session.merge import alike
 from hubzarr.session.regions import element_boxes, joined, labelled_boxes
 from hubzarr.session.session import Session
 from hubzarr.session.state import Side, is_array, shape_of, side_of
