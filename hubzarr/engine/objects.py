@@ -78,6 +78,11 @@ class WriteIds:
         directories |= above
         return write_id
 
+    def abandon(self, used: list[int]) -> None:
+        """Forget the ids taken since `used`; none of them is given out again."""
+        self.current = self._draw()
+        self.used = used
+
     def reset(self) -> None:
         """Start over after a commit."""
         self.current = self._draw()

@@ -7,10 +7,11 @@ from hubzarr.history.log import extended
 from hubzarr.history.manifest import Commit, Manifest
 from hubzarr.history.versions import head
 from hubzarr.names import check_segment
-from hubzarr.session.commit import check_open, new_commit, pause, store
+from hubzarr.session.commit import new_commit, pause, store
 from hubzarr.session.log import Point, VersionInfo, head_of, log, state_at, versions
 from hubzarr.session.merging import adopt, begin, merge
 from hubzarr.session.opening import check_writable_store, create_version
+from hubzarr.session.rebase import check_open
 from hubzarr.session.session import Session
 from hubzarr.storage.base import Storage
 

@@ -20,7 +20,6 @@ from hubzarr.history.manifest import Commit, Manifest, Node
 from hubzarr.history.nodes import nodes_of
 from hubzarr.history.versions import read_manifest
 from hubzarr.session.commit import (
-    apply_merge,
     document_changes,
     new_commit,
     pause,
@@ -28,6 +27,7 @@ from hubzarr.session.commit import (
 )
 from hubzarr.session.log import state_at
 from hubzarr.session.merge import Conflict, Conflicting, Merged, Policy, merge_sides, policy_of
+from hubzarr.session.rebase import apply_merge
 from hubzarr.session.session import Session
 from hubzarr.session.state import Side, shape_of, side_of
 from hubzarr.table.table import Table, TableDraft, changed_blocks

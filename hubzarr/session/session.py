@@ -21,8 +21,9 @@ from hubzarr.history.manifest import Commit, Manifest, Node
 from hubzarr.history.nodes import nodes_of
 from hubzarr.history.versions import newer_exists
 from hubzarr.session import autosync
-from hubzarr.session.commit import catch_up, next_manifest, pause, store
+from hubzarr.session.commit import next_manifest, pause, store
 from hubzarr.session.merge import Conflicting, Policy, policy_of
+from hubzarr.session.rebase import catch_up
 from hubzarr.session.recovery import Doubt, watch_forks
 from hubzarr.session.state import ArrayState, Document, Side, is_array, shape_of
 from hubzarr.storage.base import Storage

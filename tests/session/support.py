@@ -9,7 +9,7 @@ import numpy as np
 from hubzarr.codecs import array_document
 from hubzarr.history.nodes import nodes_of
 from hubzarr.indexing import apply, identity
-from hubzarr.session import create_repository, open_session
+from hubzarr.session import Session, create_repository, open_session
 from hubzarr.storage import open_storage
 
 GROUP = {"zarr_format": 3, "node_type": "group", "attributes": {}}
@@ -48,8 +48,7 @@ def repository(shape=(20, 6), dtype="i4", chunks=(4, 3), version="main", **optio
 
 def ids_of(manifest, session, path=""):
     """Write ids of all cells of an array in a state; None if it isn't there."""
-    reading = open_session(session.storage, manifest.commit.version, mode="r")
-    reading.pin(manifest)
+    reading = Session(session.storage, manifest, writable=False)
     if path not in nodes_of(manifest, reading.reader):
         return None
     table = reading.array(path).engine.table.base
