@@ -1,0 +1,340 @@
+"""Commands that only look: ls, info, log, diff, stats."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import hubzarr as hub
+from hubzarr.cli import show
+from hubzarr.cli.command import Answer, Command, flag, option, positional
+from hubzarr.cli.selection import parse_axis, parse_selection
+from hubzarr.config import get_config
+from hubzarr.errors import HubzarrError, InvalidError, InvalidTypeError
+from hubzarr.measure import measured, say_bytes, say_seconds
+from hubzarr.names import DEFAULT_VERSION, Name, parse_name
+from hubzarr.progress import progress
+
+if TYPE_CHECKING:
+    from hubzarr.history.manifest import Commit
+    from hubzarr.session.branching import VersionInfo
+
+__all__ = ["COMMANDS", "commit_document"]
+
+#: Rows of a table of statistics along an axis.
+_MAX_ROWS = 32
+_STATISTICS = ("mean", "std", "min", "max")
+
+
+# -- ls ----------------------------------------------------------------------
+
+
+def _ls(args: argparse.Namespace) -> Answer:
+    names = hub.list(args.prefix)
+    found = [row for name in progress(names, "reading") if (row := _repository(name)) is not None]
+    root = get_config().root
+    document = {"root": root, "prefix": args.prefix, "repositories": found}
+
+    def shown() -> None:
+        if not found:
+            where = f"{root.rstrip('/')}/{args.prefix}" if args.prefix else root
+            show.line(f"nothing in {where}")
+            return
+        columns = ("name", "versions", "shape", "dtype", "size", "last commit (UTC)", "message")
+        show.table(columns, map(_ls_row, found), right=("size",))
+
+    return Answer(document, shown)
+
+
+def _repository(name: str) -> dict[str, Any] | None:
+    """What `ls` says of one repository; None when all its versions are deleted."""
+    row: dict[str, Any] = {"name": name, "versions": [], "version": None, "shape": None}
+    row |= {"dtype": None, "nbytes": None, "last_commit": None, "problem": None}
+    try:
+        there = hub.versions(name)
+        if not there:
+            return None
+        newest = max(there, key=lambda v: v.time)
+        names = [v.name for v in there]
+        version = DEFAULT_VERSION if DEFAULT_VERSION in names else newest.name
+        row |= {"versions": names, "version": version, "last_commit": _version_document(newest)}
+        a = hub.load(f"{name}:{version}", "r")
+        row |= {"shape": a.shape, "dtype": str(a.dtype), "nbytes": a.nbytes}
+    except HubzarrError as error:  # one bad repository must not hide the others
+        row["problem"] = error.message
+    return row
+
+
+def _ls_row(row: dict[str, Any]) -> tuple[str, ...]:
+    last = row["last_commit"] or {}
+    return (
+        row["name"],
+        " ".join(row["versions"]),
+        show.say_shape(row["shape"]),
+        row["dtype"] or "–",
+        "–" if row["nbytes"] is None else say_bytes(row["nbytes"]),
+        show.say_time(last.get("time", "–")),
+        row["problem"] or last.get("message") or "",
+    )
+
+
+def _version_document(version: VersionInfo) -> dict[str, Any]:
+    return {
+        "version": version.name,
+        "number": version.number,
+        "id": version.commit_id,
+        "time": version.time,
+        "author": version.author,
+        "message": version.message,
+        "sealed": version.sealed,
+    }
+
+
+# -- info --------------------------------------------------------------------
+
+
+def _info(args: argparse.Namespace) -> Answer:
+    a = hub.load(args.name, "r")
+    versions = [_version_document(v) for v in a.versions()]
+    document: dict[str, Any] = {**a.info, "versions": versions, "nbytes_stored": None}
+    if args.stored:
+        document["nbytes_stored"] = a.nbytes_stored
+    document = show.plain(document)
+    return Answer(document, lambda: _show_info(document))
+
+
+def _show_info(info: dict[str, Any]) -> None:
+    cells = info["cells"]
+    rows = [
+        ("name", f"{info['name']}:{info['version']}"),
+        ("commit", f"{info['number']} ({info['commit']})"),
+        ("state", "sealed: frozen for ever" if info["sealed"] else "open: takes commits"),
+        ("shape", show.say_shape(info["shape"])),
+        ("dtype", info["dtype"]),
+        ("size", say_bytes(info["nbytes"])),
+        ("stored", None if info["nbytes_stored"] is None else say_bytes(info["nbytes_stored"])),
+        ("chunks", f"{show.say_shape(info['chunks'])} (compressed as one piece)"),
+        ("shards", info["shards"] and f"{show.say_shape(info['shards'])} (stored as one object)"),
+        ("objects", f"{cells:,} at most"),
+        ("codecs", " ".join(info["codecs"])),
+        ("fill value", info["fill_value"]),
+        ("place", info["storage"]),
+    ]
+    show.pairs((k, v) for k, v in rows if v is not None)
+    for key, value in info["attributes"].items():
+        show.line(f"attribute {key} = {value}")
+    show.line("")
+    show.table(
+        ("version", "state", "commits", "last commit (UTC)", "author", "message"),
+        (
+            (
+                v["version"], "sealed" if v["sealed"] else "open", f"{v['number'] + 1:,}",
+                show.say_time(v["time"]), v["author"], v["message"] or "",
+            )
+            for v in info["versions"]
+        ),
+        right=("commits",),
+    )  # fmt: skip
+
+
+# -- log ---------------------------------------------------------------------
+
+
+def commit_document(commit: Commit) -> dict[str, Any]:
+    """A commit for ``--json``."""
+    return {
+        "id": commit.id,
+        "version": commit.version,
+        "number": commit.number,
+        "parent": commit.parent,
+        "merged": commit.merged,
+        "message": commit.message,
+        "author": commit.author,
+        "time": commit.time,
+        "state": commit.state,
+        "changes": commit.changes,
+    }
+
+
+def _log(args: argparse.Namespace) -> Answer:
+    if args.limit is not None and args.limit < 1:
+        raise InvalidError(f"-n {args.limit}: expected 1 or more")
+    a = hub.load(args.name, "r")
+    commits = a.log(args.limit, syncs=args.syncs)
+    document = {
+        "name": a.name,
+        "version": a.version,
+        "commits": list(map(commit_document, commits)),
+    }
+    rows = [
+        (
+            c.address, c.id, show.say_time(c.time), c.author, _changes(c.changes),
+            c.message or _what_it_did(c),
+        )
+        for c in commits
+    ]  # fmt: skip
+    columns = ("commit", "id", "time (UTC)", "author", "changes", "message")
+    return Answer(document, lambda: show.table(columns, rows))
+
+
+def _what_it_did(commit: Commit) -> str:
+    if commit.state != "open":
+        return f"({commit.state})"
+    if commit.merged:
+        return f"(merged {commit.merged})"
+    if commit.parent and commit.parent.partition("@")[0] != commit.version:
+        return f"(started from {commit.parent})"
+    return "(automatic sync)"
+
+
+def _changes(changes: dict[str, dict[str, Any]]) -> str:
+    """``1,024 cells, shape; labels: 3 rows``, from the summary that a commit carries."""
+    parts = []
+    for path, what in changes.items():
+        words = [
+            f"{value:,} {key[:-1] if value == 1 else key}" if type(value) is int else key
+            for key, value in what.items()
+            if value not in (False, None)
+        ]
+        parts.append((f"{path}: " if path else "") + ", ".join(words))
+    return "; ".join(parts)
+
+
+# -- diff --------------------------------------------------------------------
+
+
+def _diff(args: argparse.Namespace) -> Answer:
+    if args.after is None:
+        found = hub.load(args.before, "r").diff(values=args.values)
+    else:
+        before = parse_name(args.before)
+        text = args.after
+        after = parse_name(before.repository + text if text[:1] in (":", "@") else text)
+        if text.startswith("@"):
+            after = parse_name(f"{before.repository}:{_version(before)}{text}")
+        if before.repository != after.repository:
+            raise InvalidError(
+                f"diff compares states of one repository, and {before.repository!r} and "
+                f"{after.repository!r} are two; copy one into the other as a version: "
+                f"hubzarr cp {after} {before.repository}:copy"
+            )
+        a = hub.load(str(Name(before.root, before.path, _version(before))), "r")
+        found = a.diff(_state(before), _state(after), values=args.values)
+    document = {**found.to_dict(), "changed": bool(found)}
+    return Answer(document, lambda: show.line(repr(found)))
+
+
+def _version(name: Name) -> str:
+    return name.version or DEFAULT_VERSION
+
+
+def _state(name: Name) -> str:
+    """The state that a name means, as `Array.diff` takes it."""
+    return f":{_version(name)}" + ("" if name.point is None else f"@{name.point}")
+
+
+# -- stats -------------------------------------------------------------------
+
+
+def _stats(args: argparse.Namespace) -> Answer:
+    a = hub.load(args.name, "r")
+    # A tuple with an ellipsis at its end always gives a view, never a bare element.
+    key = parse_selection(args.selection)
+    view = a[key if Ellipsis in key else (*key, ...)]
+    axis = None if args.axis is None else parse_axis(args.axis, view.ndim)
+    values: dict[str, Any] = {}
+    problem: InvalidTypeError | None = None
+    with measured(a) as cost:
+        for name in _STATISTICS:
+            try:
+                values[name] = getattr(view, name)(axis=axis)
+            except InvalidTypeError as error:  # text has a smallest element but no mean
+                values[name], problem = None, error
+    if problem is not None and all(value is None for value in values.values()):
+        raise problem
+    document = {
+        "name": a.name,
+        "version": a.version,
+        "commit": a.commit_id,
+        "slice": args.selection,
+        "shape": view.shape,
+        "dtype": str(view.dtype),
+        "nbytes": view.nbytes,
+        "axis": axis,
+        "statistics": show.plain(values),
+        "cost": cost.to_dict(),
+    }
+
+    def shown() -> None:
+        show.line(f"{a.name}:{a.version}[{args.selection.strip('[]')}]")
+        show.line(f"{show.say_shape(view.shape)} {view.dtype}, {say_bytes(view.nbytes)}")
+        show.line("")
+        _show_statistics(values)
+        show.line("")
+        show.line(
+            f"{say_seconds(cost.seconds)}, {cost.reads:,} requests, "
+            f"{say_bytes(cost.read_bytes)} read"
+        )
+
+    return Answer(document, shown)
+
+
+def _show_statistics(values: dict[str, Any]) -> None:
+    arrays = {name: np.asarray(value) for name, value in values.items() if value is not None}
+    shape = next(iter(arrays.values())).shape
+    if not shape:
+        show.pairs((name, _say(value[()])) for name, value in arrays.items())
+    elif len(shape) == 1 and shape[0] <= _MAX_ROWS:
+        rows = [(i, *(_say(value[i]) for value in arrays.values())) for i in range(shape[0])]
+        show.table(("", *arrays), rows, right=("", *arrays))
+    else:
+        for name, value in arrays.items():
+            show.line(f"{name}, {show.say_shape(shape)}:\n{value}")
+
+
+def _say(value: Any) -> str:
+    return f"{value:.6g}" if isinstance(value, float | np.floating) else str(value)
+
+
+_NAME = positional("name", "[namespace/]base[:version][@point], or a URL or path")
+
+COMMANDS = (
+    Command(
+        "ls", "list arrays and datasets", _ls,
+        (positional("prefix", "a namespace; everything by default", nargs="?", default=""),),
+    ),
+    Command(
+        "info", "what an array is, and its versions", _info,
+        (_NAME, flag("--stored", help="also how much the chunks take; one request per chunk")),
+    ),
+    Command(
+        "log", "commits, newest first", _log,
+        (
+            _NAME,
+            option("-n", "--limit", help="how many at most", type=int, metavar="N"),
+            flag("--syncs", help="automatic syncs too"),
+        ),
+    ),
+    Command(
+        "diff", "what changed between two states", _diff,
+        (
+            positional("before", "x:v0, or x@3; alone: its last commit", metavar="A"),
+            positional("after", "x:v1, x@5, or just :v1 or @5", metavar="B", nargs="?"),
+            flag("--values", help="compare elements too, for exact counts; reads what changed"),
+        ),
+    ),
+    Command(
+        "stats", "mean, std, min and max, and what they cost", _stats,
+        (
+            _NAME,
+            option(
+                "-s", "--slice", dest="selection", default="...", metavar="SLICE",
+                help="such as 0:10,100:200 (--slice=-1 if it starts with a minus sign)",
+            ),
+            option("--axis", help="'channel' for each channel of the last axis, or axes to reduce: "
+                   "0 or 0,1"),
+        ),
+    ),
+)  # fmt: skip
