@@ -38,8 +38,8 @@ class Syncable(Protocol):
     #: Whether the scheduler holds it.
     queued: bool
 
-    def background_sync(self) -> None:
-        """Commit; remember an error."""
+    def background_sync(self) -> bool:
+        """Commit; remember an error. Says whether there was none."""
 
 
 class _Scheduler:
@@ -80,16 +80,16 @@ class _Scheduler:
                     continue
                 self.running = session = heapq.heappop(self.due)[2]
             session.queued = False
-            session.background_sync()
+            done = session.background_sync()
             with self.condition:
-                self._try_again(session)
+                self._settle(session, done)
                 self.running = None
                 self.condition.notify_all()
             del session  # nothing keeps it alive while the thread waits
 
-    def _try_again(self, session: Syncable) -> None:
+    def _settle(self, session: Syncable, done: bool) -> None:
         """Hold on to a session that could not be synced, and try it ever more rarely."""
-        if session.failure is None:
+        if done:
             self.vain.pop(id(session), None)
             return
         times = self.vain[id(session)] = self.vain.get(id(session), 0) + 1
@@ -118,8 +118,7 @@ class _Scheduler:
                     return failed
                 session = heapq.heappop(self.due)[2]
             session.queued = False
-            session.background_sync()
-            if session.failure is not None and session not in failed:
+            if not session.background_sync() and session not in failed:
                 failed.append(session)
 
 

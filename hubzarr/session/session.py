@@ -269,13 +269,14 @@ class Session:
         with self.lock:
             self.failure = None  # this is the next attempt at what failed
             self.check_writable()
-            self.sync_due = False
             try:
                 self.flush()
-                return self._commit(message, policy, state, merged)
+                made = self._commit(message, policy, state, merged)
             except BaseException:
-                self.touch()
+                self.touch()  # a sync tries again, unless one is due anyway
                 raise
+            self.sync_due = False
+            return made
 
     def _commit(
         self, message: str | None, policy: Policy, state: str, merged: str | None
@@ -375,18 +376,21 @@ class Session:
                 self.in_transaction = False
                 self.commit(message)
 
-    def background_sync(self) -> None:
-        """Commit what was written; an error waits for the next call of the user."""
+    def background_sync(self) -> bool:
+        """Commit what was written; False after an error, which waits for the user's next call."""
         with self.lock:
             self.sync_due = False
             if self.closed or self.in_transaction:
-                return
+                return True
             self.failure = None
+            self.sync_due = True  # the scheduler itself tries again what fails
             try:
                 self.sync()
             except Exception as error:
                 self.failure = error
-                self.sync_due = True  # the scheduler tries again
+                return False
+            self.sync_due = False
+            return True
 
     def close(self) -> None:
         """Commit what was written and refuse further use."""
