@@ -494,11 +494,14 @@ class HistoryMachine(RuleBasedStateMachine):
         handle = self.handle(which)
         target = list(handle.base.line())[: back + 1][-1]
         error = self.refused(handle)
-        if error is None and handle.session.dirty and not discard:
+        if handle.writable and handle.session.dirty and not discard:
             error = InvalidError
         if error is not None:
             with pytest.raises(error):
-                revert(handle.session, target.address, discard=False)
+                revert(handle.session, target.address, discard=discard)
+            if discard:
+                handle.settle(handle.base)
+                handle.session.discard()
             return
         commit = revert(handle.session, target.address, discard=discard)
         nodes = settled(target.nodes)
