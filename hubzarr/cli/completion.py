@@ -34,7 +34,7 @@ _hubzarr() {
         COMPREPLY+=("${candidate#"$kept"}")
     done
     # A name may go on with a version.
-    [[ ${#COMPREPLY[@]} -eq 1 && "${COMPREPLY[0]}" == *[:/] ]] && compopt -o nospace
+    [[ ${#COMPREPLY[@]} -eq 1 && "${COMPREPLY[0]}" == *[:/] ]] && compopt -o nospace 2>/dev/null
     return 0
 }
 complete -o default -F _hubzarr hubzarr
@@ -70,13 +70,13 @@ def candidates(
     *before, current = words or [""]
     command, given = _parsed(before, commands, common)
     offered: Iterable[str]
-    if command is None and not current.startswith("-"):
-        offered = (c.name for c in commands)
-    elif current.startswith("-"):
+    if given is None:
+        return []
+    if current.startswith("-"):
         arguments = [*common, *(command.arguments if command else ())]
         offered = (name for a in arguments if a.is_option for name in a.names)
-    elif given is None or command is None:
-        return []
+    elif command is None:
+        offered = (c.name for c in commands)
     else:
         offered = _values(command, given, current)
     return sorted({word for word in offered if word.startswith(current)})
@@ -85,7 +85,7 @@ def candidates(
 def _parsed(
     before: Sequence[str], commands: Sequence[Command], common: Sequence[Argument]
 ) -> tuple[Command | None, int | None]:
-    """The command, and how many positional words it has; None before the value of an option."""
+    """The command, and how many words it has; None for words where nothing can be offered."""
     by_name = {c.name: c for c in commands}
     command: Command | None = None
     count = 0

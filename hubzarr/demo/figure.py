@@ -35,8 +35,9 @@ def save_figure(
     columns = len(gallery) // 2
     figure = Figure(figsize=(11, 4.3 + 3.1 * len(changed)), layout="constrained")
     FigureCanvasAgg(figure)
-    upper, lower = figure.subfigures(2, 1, height_ratios=[4.3, 3.1 * len(changed)], hspace=0.03)
-    upper.suptitle(titles[0], fontsize=12, fontweight="bold")
+    parts: Any = figure.subfigures(2, 1, height_ratios=[4.3, 3.1 * len(changed)], hspace=0.03)
+    upper, lower = parts
+    upper.suptitle(titles[0], fontsize=12, fontweight="bold", y=0.98)
     for axes, (title, pixels) in zip(upper.subplots(2, columns).flat, gallery, strict=False):
         axes.imshow(pixels)
         axes.set_title(title, fontsize=8)

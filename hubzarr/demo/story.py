@@ -34,7 +34,7 @@ class Story:
 
     def say(self, text: str = "") -> None:
         """One or more lines."""
-        print(text.rstrip(), file=self._to, flush=True)
+        print(text.rstrip(" "), file=self._to, flush=True)
 
     def code(self, *lines: str) -> None:
         """Code that the section runs."""

@@ -154,7 +154,7 @@ def _read_elsewhere(story: Story, store: Path, photographs: list[Picture]) -> di
     )
     story.say(
         f"\n   Process {found['process']} got {' × '.join(map(str, part['shape']))} bytes in "
-        f"{say_seconds(part['seconds'])}, from {part['reads']} request for "
+        f"{say_seconds(part['seconds'])}, reading "
         f"{say_bytes(part['read_bytes'])}.\n   Equal to what process {os.getpid()} wrote: "
         f"{'yes' if same else 'NO'}."
     )
