@@ -1,9 +1,10 @@
-"""Catching up after a lost race: a session's changes, on top of what others committed."""
+"""Committing, and catching up after a lost race with what others committed."""
 
 from __future__ import annotations
 
 import functools
 import itertools
+import time
 from typing import TYPE_CHECKING, Any
 
 from hubzarr.errors import (
@@ -14,16 +15,47 @@ from hubzarr.errors import (
 from hubzarr.history.log import ancestors
 from hubzarr.history.manifest import Commit, Manifest
 from hubzarr.history.nodes import nodes_of
-from hubzarr.history.versions import head
+from hubzarr.history.versions import head, newer_exists
 from hubzarr.indexing import Transform
+from hubzarr.session.commit import next_manifest, pause, store
 from hubzarr.session.merge import Conflict, Merged, Policy, merge_sides
-from hubzarr.session.recovery import intact, settle_doubt
+from hubzarr.session.recovery import Doubt, intact, settle_doubt
 from hubzarr.session.state import Side, shape_of, side_of
 
 if TYPE_CHECKING:
     from hubzarr.session.session import Session
 
-__all__ = ["apply_merge", "catch_up", "check_open", "raise_conflicts"]
+__all__ = ["apply_merge", "catch_up", "check_open", "publish", "raise_conflicts"]
+
+
+def publish(
+    session: Session, message: str | None, policy: Policy, state: str, merged: str | None
+) -> Commit:
+    """Commit a session's changes, rebasing as often as others are quicker.
+
+    Its buffers must have been flushed.
+    """
+    began = time.monotonic()
+    attempt = 0
+    while True:
+        if not session.storage.is_local or not newer_exists(
+            session.storage, session.version, session.manifest.commit.number
+        ):
+            manifest, objects, tables = next_manifest(session, message, state, merged)
+            try:
+                created = store(session.storage, manifest, objects, session.stored)
+            except BaseException:
+                session.doubts.append(Doubt.of(session, manifest.commit))
+                raise
+            if created is not None:
+                session.settle(created, tables)
+                return created.commit
+            pause(attempt, time.monotonic() - began)
+        attempt += 1
+        began = time.monotonic()
+        made = catch_up(session, policy)
+        if made is not None and made.state == state and not session.dirty:
+            return made
 
 
 def catch_up(session: Session, policy: Policy, sealed_is_fine: bool = False) -> Commit | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import copy
 import threading
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -21,9 +20,8 @@ from hubzarr.history.manifest import Commit, Manifest, Node
 from hubzarr.history.nodes import nodes_of
 from hubzarr.history.versions import newer_exists
 from hubzarr.session import autosync
-from hubzarr.session.commit import next_manifest, pause, store
-from hubzarr.session.merge import Conflicting, Policy, policy_of
-from hubzarr.session.rebase import catch_up
+from hubzarr.session.merge import Conflicting, policy_of
+from hubzarr.session.rebase import catch_up, publish
 from hubzarr.session.recovery import Doubt, watch_forks
 from hubzarr.session.state import ArrayState, Document, Side, is_array, shape_of
 from hubzarr.storage.base import Storage
@@ -271,38 +269,14 @@ class Session:
             self.check_writable()
             try:
                 self.flush()
-                made = self._commit(message, policy, state, merged)
+                made = publish(self, message, policy, state, merged)
             except BaseException:
                 self.touch()  # a sync tries again, unless one is due anyway
                 raise
             self.sync_due = False
             return made
 
-    def _commit(
-        self, message: str | None, policy: Policy, state: str, merged: str | None
-    ) -> Commit:
-        began = time.monotonic()
-        for attempt in range(1 << 30):
-            if not self.storage.is_local or not newer_exists(
-                self.storage, self.version, self.manifest.commit.number
-            ):
-                manifest, objects, tables = next_manifest(self, message, state, merged)
-                try:
-                    created = store(self.storage, manifest, objects, self.stored)
-                except BaseException:
-                    self.doubts.append(Doubt.of(self, manifest.commit))
-                    raise
-                if created is not None:
-                    self._settle(created, tables)
-                    return created.commit
-                pause(attempt, time.monotonic() - began)
-            began = time.monotonic()
-            made = catch_up(self, policy)
-            if made is not None and made.state == state and not self.dirty:
-                return made
-        raise InvalidError("unreachable: the loop above ends by a commit or an error")
-
-    def _settle(self, manifest: Manifest, tables: dict[str, Any]) -> None:
+    def settle(self, manifest: Manifest, tables: dict[str, Any]) -> None:
         """The changes are committed: start over on top of them."""
         self.manifest = manifest
         self.doubts.clear()

@@ -12,6 +12,7 @@ import time
 
 import numpy as np
 
+import hubzarr
 from hubzarr.indexing import apply, identity
 from hubzarr.session import open_session
 from hubzarr.storage import open_storage
@@ -42,17 +43,19 @@ def append(session, me, i):
     write(session, slice(first, first + rows), [[mark, row] for row in range(rows)])
 
 
-def attributes(session, me, i):
-    """Keys of its own, and one element too."""
-    state = session.array()
-    state.document.setdefault("attributes", {})[f"{me}-{i}"] = i
-    write(session, (me, i), 1 + i)
+def attributes(array, me, i):
+    """Keys of its own, and one element too, through an array as users load it."""
+    array.attributes[f"{me}-{i}"] = i
+    array[me, i] = 1 + i
 
 
 def main():
     job = json.loads(sys.argv[1])
     change = globals()[job["change"]]
-    session = open_session(open_storage(job["url"]), "main", author=f"process {job['me']}")
+    if change is attributes:
+        session = hubzarr.load(job["url"])
+    else:
+        session = open_session(open_storage(job["url"]), "main", author=f"process {job['me']}")
     print("ready", flush=True)
     sys.stdin.readline()
     waits, numbers = [], []
