@@ -98,6 +98,8 @@ def blame(session: Session, path: str = "", box: Box | None = None) -> list[Blam
     if parts:
         for commit in history(manifest, session.storage, session.reader):
             found = [w for w in map(_number, commit.writes) if w in parts]
+            if commit.parent is None and commit.changes.get(path, {}).get("created"):
+                found = list(parts)  # it brought in a copy, with the write ids of elsewhere
             if found:
                 out.append(entry(found, commit))
                 if not parts:

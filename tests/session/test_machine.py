@@ -649,7 +649,9 @@ class HistoryMachine(RuleBasedStateMachine):
                 assert manifest.parent_digest == self.manifest(state.parent).digest
             if state.kind == "deleted":
                 continue
-            check_content(Session(self.storage, manifest, writable=False), state.nodes)
+            session = Session(self.storage, manifest, writable=False)
+            check_content(session, state.nodes)
+            check_statistics(session, state.nodes)
 
 
 def check_content(session, nodes):
@@ -658,8 +660,21 @@ def check_content(session, nodes):
         assert session.document(path)["attributes"] == node.attributes
         if node.data is not None:
             np.testing.assert_array_equal(read(session, path), node.data)
-            stats = session.array(path)
-            assert stats.shape == node.data.shape
+
+
+def check_statistics(session, nodes):
+    """What the chunk table says of the stored cells is so."""
+    for path in nodes.keys() - {""}:
+        table = session.array(path).engine.table.base
+        ids = table.ids.read_box((0,) * len(table.grid), table.grid)
+        stored = ids
+        for axis, size in enumerate(CHUNKS[path]):
+            stored = np.repeat(stored, size, axis)
+        data = nodes[path].data
+        stored = data[stored[tuple(map(slice, data.shape))] != 0]
+        rows = table.roll()
+        if not rows["unknown"].any():
+            assert (rows["n"].sum(), rows["sum"].sum()) == (stored.size, stored.sum())
 
 
 TestHistory = HistoryMachine.TestCase
