@@ -37,7 +37,7 @@ def save_figure(
     FigureCanvasAgg(figure)
     parts: Any = figure.subfigures(2, 1, height_ratios=[4.3, 3.1 * len(changed)], hspace=0.03)
     upper, lower = parts
-    upper.suptitle(titles[0], fontsize=12, fontweight="bold", y=0.98)
+    upper.suptitle(titles[0], fontsize=12, fontweight="bold")
     for axes, (title, pixels) in zip(upper.subplots(2, columns).flat, gallery, strict=False):
         axes.imshow(pixels)
         axes.set_title(title, fontsize=8)
@@ -56,4 +56,4 @@ def save_figure(
         lower.colorbar(shown, ax=row[2], shrink=0.85)
         for axes in row:
             axes.axis("off")
-    figure.savefig(path, dpi=110)
+    figure.savefig(path, dpi=110, bbox_inches="tight", pad_inches=0.15)
