@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         list,
         load,
         rename,
+        store,
         versions,
     )
     from hubzarr.arrays import Array, View
@@ -47,6 +48,7 @@ __all__ = [
     "list",
     "load",
     "rename",
+    "store",
     "versions",
 ]
 

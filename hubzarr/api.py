@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import contextlib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -25,6 +26,7 @@ from hubzarr.session import Session, branching, create_version, open_session
 from hubzarr.session.autosync import sync_place
 from hubzarr.session.copying import copy_version
 from hubzarr.session.opening import existing_versions
+from hubzarr.session.store import VersionedStore
 from hubzarr.storage import Storage, open_storage
 
 if TYPE_CHECKING:
@@ -44,6 +46,7 @@ __all__ = [
     "list",
     "load",
     "rename",
+    "store",
     "versions",
 ]
 
@@ -294,16 +297,16 @@ def from_numpy(x: Any, name: str, **options: Any) -> Array:
             )
         dtype = str
     out = array(values.shape, name, dtype=options.pop("dtype", dtype), **options)
-    return _filled(out, values)
+    return _filled(out, values, "values from NumPy")
 
 
 #: Bytes that go over at a time, so that memory stays bounded and progress shows.
 _BLOCK = 64 << 20
 
 
-def _filled(out: Array, source: Any) -> Array:
+def _filled(out: Array, source: Any, message: str) -> Array:
     """Copy all elements in blocks of whole cells, and commit them once."""
-    with out.transaction("created"):
+    with out.transaction(message):
         if not out.shape:
             out[...] = source[()]
         elif out.size:
@@ -340,7 +343,7 @@ def from_dask(x: dask.array.Array, name: str, **options: Any) -> Array:
         options["chunks"] = tuple(max(axis) for axis in x.chunks)
         options.setdefault("shards", None)
     out = array(x.shape, name, dtype=options.pop("dtype", x.dtype), **options)
-    with out.transaction("created"), dask_progress(f"storing {out.name}, tasks"):
+    with out.transaction("values from dask"), dask_progress(f"storing {out.name}, tasks"):
         # Threads of this process share the handle's session; see the how-to on clusters.
         da.store(x, out, lock=False, scheduler="threads", return_stored=False)
     return out
@@ -365,7 +368,54 @@ def from_zarr(source: Any, name: str, **options: Any) -> Array:
     options.setdefault("fill_value", 0 if z.fill_value is None else z.fill_value)
     options.setdefault("attributes", dict(z.attrs))
     out = array(z.shape, name, dtype=options.pop("dtype", z.dtype), **options)
-    return _filled(out, z)
+    return _filled(out, z, "values from Zarr")
+
+
+def store(
+    name: str,
+    mode: Literal["r", "r+", "a"] = "a",
+    *,
+    storage_options: Options = None,
+) -> VersionedStore:
+    """Open a repository as a store for zarr and xarray: groups of arrays with one history.
+
+    Parameters
+    ----------
+    name : str
+        ``[namespace/]base[:version][@point]``.
+    mode : {"a", "r+", "r"}
+        "a" starts the version with an empty group if it doesn't exist.
+
+    Returns
+    -------
+    VersionedStore
+        A zarr store. Writes become visible to others with ``store.session.commit(message)``,
+        or by themselves within a second.
+
+    Examples
+    --------
+    >>> import hubzarr as hub
+    >>> import zarr
+    >>> store = hub.store("examples/store")
+    >>> group = zarr.open_group(store)
+    >>> group.create_array("x", data=np.arange(4))
+    <Array ...>
+    >>> store.session.commit("x").number
+    1
+    """
+    if mode not in ("r", "r+", "a"):
+        raise InvalidError(f"mode={mode!r} is unknown; expected 'a', 'r+' or 'r'")
+    parsed = parse_name(name)
+    storage = _storage(parsed, storage_options)
+    version = parsed.version or DEFAULT_VERSION
+    if mode == "a" and parsed.point is None:
+        group = {"zarr_format": 3, "node_type": "group", "attributes": {}}
+        with contextlib.suppress(ExistsError):
+            create_version(
+                storage, version, None, author=get_config().author, message="created",
+                name=parsed.repository, nodes={"": Node(group, "")},
+            )  # fmt: skip
+    return VersionedStore(_session(parsed, storage, "r" if mode == "r" else "r+", version))
 
 
 def exists(name: str, *, storage_options: Options = None) -> bool:

@@ -109,6 +109,12 @@ class Array(History, Readable):
         return self._engine().cells.codec.fill_value
 
     @property
+    def dimension_names(self) -> tuple[str | None, ...] | None:
+        """A name for each axis, if they have names."""
+        names = self._state.document.get("dimension_names")
+        return None if names is None else tuple(names)
+
+    @property
     def attributes(self) -> Attributes:
         """Attributes of the user: a dict whose changes are stored."""
         return Attributes(self._session, self._path)
@@ -339,7 +345,7 @@ class Array(History, Readable):
             "dtype": str(self.dtype),
             "chunks": self.chunks,
             "shards": self.shards,
-            "codecs": [codec["name"] for codec in self._state.document["codecs"]],
+            "codecs": codec_names(self._state.document["codecs"]),
             "fill_value": self.fill_value,
             "nbytes": self.nbytes,
             "cells": int(np.prod(engine.table.grid, dtype=np.int64)),
@@ -362,6 +368,16 @@ class Array(History, Readable):
     def _repr_html_(self) -> str:
         rows = [(k, human_bytes(v) if k == "nbytes" else str(v)) for k, v in self.info.items()]
         return html_table(f"{self.name}:{self.version}", rows)
+
+
+def codec_names(codecs: list[dict[str, Any]]) -> list[str]:
+    """Names of a chain of codecs; for shards, of what encodes the chunks in them."""
+    names: list[str] = []
+    for codec in codecs:
+        names.append(codec["name"])
+        if codec["name"] == "sharding_indexed":
+            names += codec_names(codec["configuration"]["codecs"])
+    return names
 
 
 def _reopened(source: Source, name: str) -> Array:

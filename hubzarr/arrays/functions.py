@@ -31,7 +31,7 @@ _REDUCERS = {np.add: "sum", np.minimum: "min", np.maximum: "max"}
 
 
 def apply_ufunc(
-    ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], kwargs: Mapping[str, Any], kind: type
+    ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], kwargs: Mapping[str, Any], kind: Any
 ) -> Any:
     """A ufunc on stored arrays: on their elements, giving NumPy arrays."""
     outs = kwargs.get("out") or ()
@@ -49,12 +49,12 @@ def apply_ufunc(
         results = results if isinstance(results, tuple) else (results,)
         for out, result in zip(outs, results, strict=True):
             out[...] = result
-        return outs[0] if len(outs) == 1 else outs
+        return outs if len(outs) > 1 else next(iter(outs))
     return getattr(ufunc, method)(*arrays, **kwargs)
 
 
 def apply_function(
-    func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], kind: type
+    func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], kind: Any
 ) -> Any:
     """A NumPy function on stored arrays."""
     name = _STATISTICS.get(func)
@@ -77,10 +77,10 @@ def apply_function(
     return func(*_plain(args, kind), **_plain(kwargs, kind))
 
 
-def _plain(value: Any, kind: type) -> Any:
+def _plain(value: Any, kind: Any) -> Any:
     """The same arguments with elements in place of stored arrays."""
     if isinstance(value, kind):
-        return value.compute()  # type: ignore[attr-defined]
+        return value.compute()
     if isinstance(value, tuple | list):
         return type(value)(_plain(x, kind) for x in value)
     if isinstance(value, dict):

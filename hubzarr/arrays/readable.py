@@ -159,7 +159,8 @@ class Readable(NDArrayOperatorsMixin):
             It holds this commit, so that later writes don't change it; tasks may run in
             other processes.
         """
-        return self._lazy(None)
+        out: dask.array.Array = self._lazy(None)
+        return out
 
     # -- statistics ----------------------------------------------------------
 

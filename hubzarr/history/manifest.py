@@ -17,7 +17,7 @@ FORMAT: Final = 1
 _TAIL: Final = len(',"digest":""}') + 32
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Commit:
     """What the history remembers of one commit.
 
@@ -62,6 +62,10 @@ class Commit:
     def address(self) -> str:
         """``version@number``."""
         return f"{self.version}@{self.number}"
+
+    def __repr__(self) -> str:
+        text = "sync" if self.message is None else repr(self.message)
+        return f"<Commit {self.address} {self.id} {text} by {self.author} at {self.time}>"
 
     def to_json(self) -> dict[str, Any]:
         """The commit as JSON, without what is at its default."""

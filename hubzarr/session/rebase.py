@@ -15,7 +15,7 @@ from hubzarr.errors import (
 from hubzarr.history.log import ancestors
 from hubzarr.history.manifest import Commit, Manifest
 from hubzarr.history.nodes import nodes_of
-from hubzarr.history.versions import head, newer_exists
+from hubzarr.history.versions import head, manifest_path, newer_exists
 from hubzarr.indexing import Transform
 from hubzarr.session.commit import next_manifest, pause, store
 from hubzarr.session.merge import Conflict, Merged, Policy, merge_sides
@@ -38,6 +38,7 @@ def publish(
     began = time.monotonic()
     attempt = 0
     while True:
+        _check_place(session)
         if not session.storage.is_local or not newer_exists(
             session.storage, session.version, session.manifest.commit.number
         ):
@@ -56,6 +57,23 @@ def publish(
         made = catch_up(session, policy)
         if made is not None and made.state == state and not session.dirty:
             return made
+
+
+def _check_place(session: Session) -> None:
+    """Refuse to commit on top of nothing, where asking costs microseconds.
+
+    A repository that was deleted or renamed would come to life again with one lone commit.
+    """
+    commit = session.manifest.commit
+    if session.storage.is_local and not session.storage.exists(
+        manifest_path(commit.version, commit.number)
+    ):
+        raise NotFoundError(
+            f"{session.name}:{commit.version} at {session.storage.url} was deleted or renamed "
+            "meanwhile; what you wrote is kept in this handle: read it with compute() and store "
+            "it under another name",
+            version=commit.version,
+        )
 
 
 def catch_up(session: Session, policy: Policy, sealed_is_fine: bool = False) -> Commit | None:

@@ -43,6 +43,8 @@ class Table:
 
     ids: Tree
     stats: Tree | None
+    #: Combined statistics of everything stored, where they are known without the tree.
+    total: Block | None = None
 
     @classmethod
     def new(
@@ -72,8 +74,8 @@ class Table:
 
     def roll(self) -> Block | None:
         """Combined statistics of everything stored: one row per channel."""
-        if self.stats is None:
-            return None
+        if self.stats is None or self.total is not None:
+            return self.total
         root = self.stats.root_block()
         rows = root["roll"] if self.stats.levels > 1 else root
         return combine(rows.reshape(-1, self.stats.kind.channels), axis=0)
@@ -111,14 +113,15 @@ class Table:
             levels = document["levels"]
             text = document["cells"]
             ids = Tree(reader, Kind.ids(), grid, block, levels, _parse_root(text), text=text)
-            tree = None
+            tree = total = None
             if stats is not None and "statistics" in document:
                 kind = Kind.statistics(stats, channels)
                 text = document["statistics"]
                 tree = Tree(reader, kind, grid, block, levels, _parse_root(text), text=text)
+                total = np.frombuffer(base64.b64decode(document["total"]), stats)
         except (KeyError, TypeError, ValueError) as error:
             raise DamagedError(f"a chunk table in a manifest can't be read: {error!r}") from error
-        return cls(_padded(ids), None if tree is None else _padded(tree))
+        return cls(_padded(ids), None if tree is None else _padded(tree), total)
 
     def pages(self) -> Iterator[bytes]:
         """Addresses of all pages that the table needs."""
@@ -131,7 +134,7 @@ class Table:
     def stored(self) -> Table:
         """The table once its pages are on the store."""
         stats = None if self.stats is None else _settled(self.stats)
-        return Table(_settled(self.ids), stats)
+        return Table(_settled(self.ids), stats, self.total)
 
 
 def _settled(tree: Tree) -> Tree:
@@ -261,7 +264,8 @@ class TableDraft:
             pack = Pack()
             ids = self.ids.freeze(pack)
             stats = None if self.stats is None else self.stats.freeze(pack)
-            self._snapshot = Table(ids, stats), pack
+            table = Table(ids, stats)
+            self._snapshot = replace(table, total=table.roll()), pack
         table, pack = self._snapshot
         return table, pack.objects()
 
