@@ -24,6 +24,8 @@ _RESIDUE: Final = 0x48674BC7
 # Below this, numcodecs needs longer to look at an output array (4 µs) than it takes to
 # copy the result there.
 _COPY_BELOW: Final = 32 * 1024
+# Chunks smaller than this are stored in one piece: that is quicker than two.
+_JOIN_BELOW: Final = 256 * 1024
 
 # types that a memoryview can cast to bytes
 _CASTABLE: Final = frozenset("?bBhHiIlLqQfd")
@@ -79,7 +81,7 @@ class PlainCodec(ChunkCodec):
         """Whether the length of encoded chunks depends on their content."""
         return self._compressor is not None
 
-    def encode(self, array: Array) -> bytes:
+    def encode(self, array: Array) -> bytes | list[Buffer]:
         """Return the bytes to store; see `ChunkCodec.encode`."""
         if array.shape != self.shape or array.dtype != self.dtype:
             self._check(array)
@@ -90,13 +92,13 @@ class PlainCodec(ChunkCodec):
             array = array.copy()
         plain = as_bytes(array) if self._opaque else array
         if self._compressor is not None:
-            body = self._compressor.encode(plain)
-            if self._checksum:
-                return body + _crc(body).to_bytes(4, "little")
-            return body
-        if self._checksum:
-            return b"".join((plain, _crc(plain).to_bytes(4, "little")))
-        return bytes(plain.data)
+            body: Buffer = self._compressor.encode(plain)
+        else:
+            body = plain
+        checksum = _crc(body).to_bytes(4, "little") if self._checksum else b""
+        if self.nbytes < _JOIN_BELOW:
+            return b"".join((body, checksum)) if checksum or body is plain else bytes(body)
+        return [body, checksum]  # two pieces spare a copy
 
     def decode_into(self, data: Buffer, out: Array) -> None:
         """Decode into `out`; see `ChunkCodec.decode_into`."""

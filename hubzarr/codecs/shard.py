@@ -74,7 +74,7 @@ class ShardCodec(ChunkCodec):
         self.count = prod(self.grid)
         self._index = index
         self._index_at_end = index_at_end
-        self._index_nbytes = len(index.encode(np.zeros(index.shape, index.dtype)))
+        self._index_nbytes = len(_in_one(index.encode(np.zeros(index.shape, index.dtype))))
         # Each inner chunk is one piece of the shard's memory if nothing is cut after
         # the last axis that is cut into pieces longer than one.
         cut = max((axis for axis, number in enumerate(self.grid) if number > 1), default=0)
@@ -151,7 +151,7 @@ class ShardCodec(ChunkCodec):
         first = 0 if self._index_at_end else self._index_nbytes
         index[stored, 0] = (ends - lengths + np.uint64(first))[stored]
         index[stored, 1] = lengths[stored]
-        encoded_index = self._index.encode(index.reshape(self._index.shape))
+        encoded_index = _in_one(self._index.encode(index.reshape(self._index.shape)))
         return [*pieces, encoded_index] if self._index_at_end else [encoded_index, *pieces]
 
     def decode_into(self, data: Buffer, out: Array) -> None:
@@ -211,3 +211,8 @@ class ShardCodec(ChunkCodec):
     def _batches[T](self, items: Sequence[T]) -> list[Sequence[T]]:
         step = max(1, _TASK_BYTES // max(1, self.inner_codec.nbytes))
         return [items[start : start + step] for start in range(0, len(items), step)]
+
+
+def _in_one(encoded: bytes | list[Buffer]) -> bytes:
+    """Encoded bytes in one piece."""
+    return b"".join(encoded) if isinstance(encoded, list) else encoded
