@@ -6,7 +6,7 @@ import secrets
 
 import numpy as np
 import pytest
-from hypothesis import settings
+from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -423,7 +423,7 @@ class HistoryMachine(RuleBasedStateMachine):
         if error is not None:
             with pytest.raises(error):
                 merge(handle.session, name, policy)
-            if error is SealedError and not handle.session.dirty:
+            if error is SealedError and handle.writable and not handle.session.dirty:
                 handle.settle(self.heads[handle.version])  # it looked before it was refused
             return
         if not self.synced(handle):
@@ -674,8 +674,11 @@ def check_statistics(session, nodes):
         stored = data[stored[tuple(map(slice, data.shape))] != 0]
         rows = table.roll()
         if not rows["unknown"].any():
-            assert (rows["n"].sum(), rows["sum"].sum()) == (stored.size, stored.sum())
+            grown = stored.size - rows["n"].sum()  # what a cell gained since is fill
+            assert grown >= 0
+            assert rows["sum"].sum() + FILL * grown == stored.sum()
 
 
 TestHistory = HistoryMachine.TestCase
-TestHistory.settings = settings(stateful_step_count=40)
+# Explaining a failure traces every line, which takes minutes.
+TestHistory.settings = settings(stateful_step_count=30, phases=set(Phase) - {Phase.explain})
