@@ -681,4 +681,8 @@ def check_statistics(session, nodes):
 
 TestHistory = HistoryMachine.TestCase
 # Explaining a failure traces every line, which takes minutes.
-TestHistory.settings = settings(stateful_step_count=30, phases=set(Phase) - {Phase.explain})
+TestHistory.settings = settings(
+    max_examples=5 * settings.default.max_examples,
+    stateful_step_count=30,
+    phases=set(Phase) - {Phase.explain},
+)
