@@ -8,16 +8,19 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, wait
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
 from hubzarr.config import get_config
 from hubzarr.engine.buffer import CellBuffer
+from hubzarr.engine.bulk import store_whole
+from hubzarr.engine.limits import SMALL_CHUNK, SMALL_TOTAL, TASK_BYTES
 from hubzarr.engine.objects import CellStore, WriteIds
-from hubzarr.engine.pool import at_once, map_all, submit, threads_for
+from hubzarr.engine.pool import at_once, submit, threads_for
+from hubzarr.engine.reading import read_box, read_gather
 from hubzarr.errors import DamagedError
-from hubzarr.indexing import Box, Transform, box_pieces
+from hubzarr.indexing import Piece, Transform, box_pieces
 from hubzarr.indexing import pieces as pieces_of
 from hubzarr.stats import Rows, channels
 from hubzarr.table.table import TableDraft
@@ -26,13 +29,6 @@ __all__ = ["ArrayEngine", "grid_of"]
 
 type Array = np.ndarray[Any, Any]
 type Cell = tuple[int, ...]
-
-#: Bytes of decoded data that are worth a task of their own in the pool.
-TASK_BYTES: Final = 512 << 10
-#: Chunks smaller than this are read in the caller's thread: the GIL is all they cost.
-SMALL_CHUNK: Final = 64 << 10
-#: Small chunks are stored when this many bytes of them have come together.
-SMALL_TOTAL: Final = 8 << 20
 
 
 def grid_of(shape: Cell, cell_shape: Cell) -> Cell:
@@ -105,17 +101,17 @@ class ArrayEngine:
             shape = tuple([b - a for a, b in t.box])
             out = np.empty(shape, dtype)
             if out.size:
-                self._read_box(t.box, out)
+                read_box(self, t.box, out)
             return out if shape == t.shape else out.reshape(t.shape)
         out = np.empty(t.shape, dtype)
         if out.size:
-            self._read_gather(t, out)
+            read_gather(self, t, out)
         return out
 
     def read_cell(self, cell: Cell) -> Array:
         """The part of a cell inside the array, as the session sees it; don't write to it."""
         with self.lock:
-            data = self._buffered(cell)
+            data = self.buffered(cell)
             if data is not None:
                 return data.copy()
             write_id = self.id_of(cell)
@@ -124,110 +120,7 @@ class ArrayEngine:
             return np.full(self.extent(cell), self.cells.codec.fill_value, self.cells.dtype)
         return self.cells.read_cell(write_id, cell, keep=False)[inside]
 
-    def _keeps(self, nbytes: int) -> bool:
-        """Whether a read of that size should leave its chunks in the cache."""
-        return nbytes <= self.cells.cache.limit // 8
-
-    def _read_box(self, box: Box, out: Array) -> None:
-        cells = self.cells
-        keep = self._keeps(out.nbytes)
-        jobs: list[tuple[int, Cell, Any, Any, bool]] = []
-        plan = box_pieces(box, cells.cell_shape, self.shape)
-        with self.lock:
-            held = bool(self.buffers or self.storing)
-            id_of = self.table.ids.get
-            for cell, inside, where, whole in plan:
-                if held:
-                    data = self._buffered(cell)
-                    if data is not None:
-                        out[where] = data[inside]
-                        continue
-                write_id = id_of(cell or (0,))
-                if not write_id:
-                    out[where] = cells.codec.fill_value
-                else:
-                    jobs.append((int(write_id), cell, inside, where, whole))
-        if not jobs:
-            return
-
-        def run(job: tuple[int, Cell, Any, Any, bool]) -> None:
-            write_id, cell, inside, where, whole = job
-            part = out[where] if where else out
-            # What the cache would not keep is decoded straight into the result.
-            if whole and part.shape == cells.cell_shape and (not keep or cells.shard):
-                cells.read_cell_into(write_id, cell, part)
-            elif cells.shard:
-                self._read_inner(write_id, cell, inside, part, keep)
-            else:
-                part[...] = cells.read_cell(write_id, cell, keep)[inside]
-
-        self._run(run, jobs, out.nbytes)
-
-    def _run(self, work: Any, jobs: list[Any], nbytes: int) -> None:
-        if len(jobs) == 1:
-            work(jobs[0])
-            return
-        storage = self.cells.storage
-        batch = 1
-        if storage.is_local:
-            each = max(1, nbytes // len(jobs))
-            batch = len(jobs) if each < SMALL_CHUNK else max(1, TASK_BYTES // each)
-        map_all(work, jobs, storage.concurrency, batch)
-
-    def _read_inner(
-        self, write_id: int, cell: Cell, inside: tuple[slice, ...], out: Array, keep: bool
-    ) -> None:
-        """Read a box inside a shard: only the inner chunks that it touches."""
-        cells = self.cells
-        box = tuple((s.start, s.stop) for s in inside)
-        plan = list(box_pieces(box, cells.chunk_shape, cells.cell_shape))
-        found = cells.read_inner(write_id, cell, [piece.cell for piece in plan], keep)
-        for piece, chunk in zip(plan, found, strict=True):
-            out[piece.out] = cells.codec.fill_value if chunk is None else chunk[piece.inside]
-
-    def _read_gather(self, t: Transform, out: Array) -> None:
-        cells = self.cells
-        keep = self._keeps(out.nbytes)
-        shard = cells.shard
-        groups: dict[tuple[int, Cell], list[tuple[Cell, Any, Any]]] = {}
-        with self.lock:
-            for cell, inside, where, _ in pieces_of(t, cells.chunk_shape, self.shape):
-                outer, inner = cell, cell
-                if shard is not None:
-                    outer = tuple([c // n for c, n in zip(cell, shard.grid, strict=True)])
-                    inner = tuple([c % n for c, n in zip(cell, shard.grid, strict=True)])
-                data = self._buffered(outer)
-                if data is not None:
-                    if shard is not None:
-                        data = data[
-                            tuple(
-                                slice(i * n, (i + 1) * n)
-                                for i, n in zip(inner, cells.chunk_shape, strict=True)
-                            )
-                        ]
-                    out[where] = data[inside]
-                    continue
-                write_id = self.id_of(outer)
-                if not write_id:
-                    out[where] = cells.codec.fill_value
-                else:
-                    groups.setdefault((write_id, outer), []).append((inner, inside, where))
-
-        def run(job: tuple[tuple[int, Cell], list[tuple[Cell, Any, Any]]]) -> None:
-            (write_id, cell), wanted = job
-            if shard is None:
-                chunk = cells.read_cell(write_id, cell, keep)
-                for _, inside, where in wanted:
-                    out[where] = chunk[inside]
-                return
-            found = cells.read_inner(write_id, cell, [w[0] for w in wanted], keep)
-            for (_, inside, where), part in zip(wanted, found, strict=True):
-                out[where] = cells.codec.fill_value if part is None else part[inside]
-
-        if groups:
-            self._run(run, list(groups.items()), out.nbytes)
-
-    def _buffered(self, cell: Cell) -> Array | None:
+    def buffered(self, cell: Cell) -> Array | None:
         """The part of a cell inside the array if it is in a buffer. Needs the lock."""
         if cell in self.storing:
             # What could not be stored is in its buffer again. That is for the next write
@@ -297,34 +190,17 @@ class ArrayEngine:
             n <= c for n, c in zip(self.shape[1:], self.cells.cell_shape[1:], strict=True)
         )
 
-    def _write_whole(self, plan: list[Any], value: Array) -> Iterator[Any]:
+    def _write_whole(self, plan: list[Piece], value: Array) -> Iterator[Piece]:
         """Store cells that a large write covers wholly, past the buffers; return the rest."""
         whole = [piece for piece in plan if piece.whole]
         if len(whole) < 2:
             return iter(plan)
-        cells = self.cells
         for piece in whole:
-            if piece.cell in self.storing:
-                self._finish(piece.cell)
-        write_id = self.fresh_id(piece.cell for piece in whole)
-        old = [self.id_of(piece.cell) for piece in whole]
-
-        def run(job: tuple[Any, int]) -> tuple[bool, Rows | None]:
-            piece, before = job
-            block = np.ascontiguousarray(value[piece.out]).reshape(self.extent(piece.cell))
-            if not before and cells.codec.is_fill(block):
-                return False, None
-            return True, cells.store_cell(write_id, piece.cell, block)
-
-        batch = 1
-        if cells.storage.is_local:
-            batch = max(1, TASK_BYTES // max(1, cells.codec.nbytes))
-        results = map_all(run, list(zip(whole, old, strict=True)), cells.storage.concurrency, batch)
-        for piece, (stored, row) in zip(whole, results, strict=True):
+            self.settle_cell(piece.cell)
+        store_whole(self, whole, value)
+        for piece in whole:
             # Only now: had a store failed, what was written before would still count.
             self._drop(piece.cell)
-            if stored:
-                self.table.assign(piece.cell or (0,), write_id, row)
         return iter([piece for piece in plan if not piece.whole])
 
     def fresh_id(self, touched: Iterable[Cell]) -> int:
@@ -333,6 +209,15 @@ class ArrayEngine:
         for cell in touched:
             if self.id_of(cell) == write_id or (busy and self.cells.path(write_id, cell) in busy):
                 return self.writes.rotate()
+        return write_id
+
+    def fresh_id_for_box(self, ids: Array, pieces: list[Piece]) -> int:
+        """The same for a box of cells with these ids. Needs the lock."""
+        write_id, busy = self.writes.take(), self.writes.busy
+        if (ids == write_id).any() or (
+            busy and any(self.cells.path(write_id, piece.cell) in busy for piece in pieces)
+        ):
+            return self.writes.rotate()
         return write_id
 
     def settle_cell(self, cell: Cell) -> None:

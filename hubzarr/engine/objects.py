@@ -290,13 +290,17 @@ class CellStore:
 
     # -- storing -------------------------------------------------------------
 
-    def store_cell(self, write_id: int, cell: Cell, block: Array) -> Rows | None:
+    def store_cell(
+        self, write_id: int, cell: Cell, block: Array, row: Rows | None = None
+    ) -> Rows | None:
         """Measure, encode and store a cell.
 
         `block` holds the elements inside the array; a cell at the edge is padded with the
-        fill value. Returns its statistics, None for dtypes that have none.
+        fill value. Returns its statistics, `row` if they are known already, None for dtypes
+        that have none.
         """
-        row = None if self.stats is None else measure(block, self.channels)
+        if row is None and self.stats is not None:
+            row = measure(block, self.channels)
         full = block
         if block.shape != self.cell_shape:
             full = self.codec.filled()

@@ -18,7 +18,8 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from hubzarr.engine.array import SMALL_CHUNK, TASK_BYTES, ArrayEngine
+from hubzarr.engine.array import ArrayEngine
+from hubzarr.engine.limits import SMALL_CHUNK, TASK_BYTES
 from hubzarr.engine.objects import CellStore
 from hubzarr.engine.pool import map_all
 from hubzarr.errors import DamagedError, InvalidTypeError

@@ -206,6 +206,26 @@ class TableDraft:
         if self.stats is not None:
             self.stats.set_box(start, stop, self._unknown(write_id) if rows is None else rows)
 
+    def assign_cells(self, start: Cell, stop: Cell, ids: Block, rows: Block | None) -> None:
+        """Record the write id of every cell of a box, and its statistics.
+
+        `ids` has the box's shape, `rows` a trailing axis of channels; None means unknown.
+        """
+        self._snapshot = None
+        self.ids.set_box(start, stop, ids)
+        if self.stats is not None:
+            if rows is None:
+                rows = np.zeros((*ids.shape, self.stats.tree.kind.channels), self.row_dtype)
+                rows["unknown"] = (ids != 0)[..., None]
+            self.stats.set_box(start, stop, rows)
+
+    @property
+    def row_dtype(self) -> np.dtype[Any]:
+        """Of the statistics of one channel."""
+        if self.stats is None:
+            raise DamagedError("this table keeps no statistics")
+        return self.stats.tree.kind.leaf.base
+
     def _unknown(self, write_id: int) -> Block:
         if self.stats is None:
             raise DamagedError("this table keeps no statistics")

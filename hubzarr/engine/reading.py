@@ -1,0 +1,160 @@
+"""Reading selections: which cells, from where, decoded into the result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hubzarr.engine.limits import SMALL_CHUNK, SMALL_TASK, TASK_BYTES
+from hubzarr.engine.objects import CellStore
+from hubzarr.engine.pool import map_all, threads_for
+from hubzarr.indexing import Box, Transform, box_cells, box_pieces, pieces
+
+if TYPE_CHECKING:
+    from hubzarr.engine.array import ArrayEngine
+
+__all__ = ["read_box", "read_gather"]
+
+type Array = np.ndarray[Any, Any]
+type Cell = tuple[int, ...]
+#: Write id, cell, where in the cell, where in the result, whether all of the cell.
+type Job = tuple[int, Cell, tuple[Any, ...], tuple[Any, ...], bool]
+
+#: From so many cells on, their ids are looked up together.
+MANY: int = 8
+
+
+def keeps(cells: CellStore, nbytes: int) -> bool:
+    """Whether a read of that size should leave its chunks in the cache."""
+    return nbytes <= cells.cache.limit // 8
+
+
+def read_box(engine: ArrayEngine, box: Box, out: Array) -> None:
+    """Read a box of neighbouring elements into an array of its shape."""
+    cells = engine.cells
+    keep = keeps(cells, out.nbytes)
+    with engine.lock:
+        jobs = _box_jobs(engine, box, out)
+    if not jobs:
+        return
+    sharded = cells.shard is not None
+
+    def run(job: Job) -> None:
+        write_id, cell, inside, where, whole = job
+        part = out[where] if where else out
+        # What the cache would not keep is decoded straight into the result.
+        if whole and (not keep or sharded) and part.shape == cells.cell_shape:
+            cells.read_cell_into(write_id, cell, part)
+        elif sharded:
+            _read_inner(cells, write_id, cell, inside, part, keep)
+        else:
+            part[...] = cells.read_cell(write_id, cell, keep)[inside]
+
+    _run(cells, run, jobs, out.nbytes)
+
+
+def _box_jobs(engine: ArrayEngine, box: Box, out: Array) -> list[Job]:
+    """What must be read; buffered and unwritten cells are done at once. Needs the lock."""
+    cells = engine.cells
+    plan = box_pieces(box, cells.cell_shape, engine.shape)
+    first, last = box_cells(box, cells.cell_shape)
+    many = 1
+    for a, b in zip(first, last, strict=True):
+        many *= b - a + 1
+    get = engine.table.ids.get
+    if many >= MANY:
+        ids = engine.table.ids.read_box(first, tuple([b + 1 for b in last])).reshape(-1).tolist()
+        known = iter(ids)  # in C order of the cells, as the plan is
+    held = engine.pending
+    jobs: list[Job] = []
+    for cell, inside, where, whole in plan:
+        write_id = next(known) if many >= MANY else int(get(cell or (0,)))
+        if held:
+            data = engine.buffered(cell)
+            if data is not None:
+                out[where] = data[inside]
+                continue
+            write_id = engine.id_of(cell)  # looking may have stored it
+        if write_id:
+            jobs.append((write_id, cell, inside, where, whole))
+        else:
+            out[where] = cells.codec.fill_value
+    return jobs
+
+
+def _run(cells: CellStore, work: Callable[[Any], None], jobs: list[Any], nbytes: int) -> None:
+    """Do jobs, in the pool where that is worth it."""
+    if len(jobs) == 1:
+        work(jobs[0])
+        return
+    storage = cells.storage
+    batch = 1
+    if storage.is_local:
+        each = max(1, nbytes // len(jobs))
+        batch = max(1, TASK_BYTES // each)
+        if each < SMALL_CHUNK:
+            # Small chunks cost mostly calls, and threads would wait for each other's.
+            share = -(-len(jobs) // threads_for(storage.concurrency))
+            batch = max(share, SMALL_TASK // each) if cells.codec.nbytes else len(jobs)
+    map_all(work, jobs, storage.concurrency, batch)
+
+
+def _read_inner(
+    cells: CellStore,
+    write_id: int,
+    cell: Cell,
+    inside: tuple[slice, ...],
+    out: Array,
+    keep: bool,
+) -> None:
+    """Read a box inside a shard: only the inner chunks that it touches."""
+    box = tuple((s.start, s.stop) for s in inside)
+    plan = list(box_pieces(box, cells.chunk_shape, cells.cell_shape))
+    found = cells.read_inner(write_id, cell, [piece.cell for piece in plan], keep)
+    for piece, chunk in zip(plan, found, strict=True):
+        out[piece.out] = cells.codec.fill_value if chunk is None else chunk[piece.inside]
+
+
+def read_gather(engine: ArrayEngine, t: Transform, out: Array) -> None:
+    """Read a selection with steps or index arrays into an array of its shape."""
+    cells = engine.cells
+    keep = keeps(cells, out.nbytes)
+    shard = cells.shard
+    groups: dict[tuple[int, Cell], list[tuple[Cell, Any, Any]]] = {}
+    with engine.lock:
+        for cell, inside, where, _ in pieces(t, cells.chunk_shape, engine.shape):
+            outer, inner = cell, cell
+            if shard is not None:
+                outer = tuple([c // n for c, n in zip(cell, shard.grid, strict=True)])
+                inner = tuple([c % n for c, n in zip(cell, shard.grid, strict=True)])
+            data = engine.buffered(outer)
+            if data is not None:
+                if shard is not None:
+                    data = data[_inner_box(inner, cells.chunk_shape)]
+                out[where] = data[inside]
+                continue
+            write_id = engine.id_of(outer)
+            if write_id:
+                groups.setdefault((write_id, outer), []).append((inner, inside, where))
+            else:
+                out[where] = cells.codec.fill_value
+
+    def run(job: tuple[tuple[int, Cell], list[tuple[Cell, Any, Any]]]) -> None:
+        (write_id, cell), wanted = job
+        if shard is None:
+            chunk = cells.read_cell(write_id, cell, keep)
+            for _, inside, where in wanted:
+                out[where] = chunk[inside]
+            return
+        found = cells.read_inner(write_id, cell, [w[0] for w in wanted], keep)
+        for (_, inside, where), part in zip(wanted, found, strict=True):
+            out[where] = cells.codec.fill_value if part is None else part[inside]
+
+    if groups:
+        _run(cells, run, list(groups.items()), out.nbytes)
+
+
+def _inner_box(inner: Cell, shape: Cell) -> tuple[slice, ...]:
+    return tuple(slice(i * n, (i + 1) * n) for i, n in zip(inner, shape, strict=True))
