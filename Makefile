@@ -4,7 +4,7 @@
 VENV := .venv
 BIN := $(VENV)/bin
 STAMPS := $(VENV)/.hubzarr
-SOURCES := setup.cfg pyproject.toml
+SOURCES := setup.cfg pyproject.toml setup.py $(wildcard hubzarr/stats/_kernels*.[ch])
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 WORKERS ?= auto
 # Extras that make test-frameworks installs first, e.g. FRAMEWORKS=torch,jax

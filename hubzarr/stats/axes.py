@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from hubzarr.errors import InvalidError, OutOfBoundsError
+from hubzarr.stats import native
 from hubzarr.stats.kernels import BLOCK, GROUP, clear_nan, float_scratch
 from hubzarr.stats.measure import measure
 from hubzarr.stats.rows import Rows, combine, row_dtype
@@ -65,6 +66,10 @@ def measure_many(block: Array, chunk_shape: Sequence[int], channels: int = 1) ->
     view = block.reshape([n for pair in zip(grid, cells, strict=True) for n in pair])
     if channels == 1:
         return measure_axes(view, range(1, 2 * ndim, 2))[..., None]
+    rows: Rows = np.empty((*grid, channels), row_dtype(block.dtype))
+    cut = view.transpose([*range(0, 2 * ndim, 2), *range(1, 2 * ndim, 2)])
+    if native.fill(cut, rows, ndim, channels):
+        return rows
     return measure_axes(view, range(1, 2 * ndim - 1, 2))
 
 
@@ -117,6 +122,8 @@ def _measure_view(view: Array, kept: int) -> Rows:
     shape, length = view.shape[:kept], prod(view.shape[kept:])
     out: Rows = np.zeros(shape, row_dtype(view.dtype))
     if out.size == 0 or length == 0:
+        return out
+    if native.fill(view, out, kept, 1):
         return out
     if out.size == 1 or (length > GROUP and view.strides[-1] == view.itemsize):
         for index in np.ndindex(shape):

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from hubzarr.errors import InvalidError
+from hubzarr.stats import native
 from hubzarr.stats.kernels import (
     add_wrapping,
     byte_extremes,
@@ -59,6 +60,9 @@ def measure(chunk: Array, channels: int = 1) -> Rows:
     size = chunk.size
     if size == 0:
         return np.zeros(channels, dtype)
+    rows: Rows = np.empty(channels, dtype)
+    if native.fill(chunk, rows, 0, channels):
+        return rows
     if size > 1 and not any(chunk.strides):  # one value, broadcast
         return constant(chunk.dtype, chunk.flat[0], size, channels)
     if not chunk.dtype.isnative:
@@ -66,7 +70,8 @@ def measure(chunk: Array, channels: int = 1) -> Rows:
     flat = chunk.ravel("K" if channels == 1 else "C")
     if size > _HUGE:
         return _split(flat, channels)
-    rows = np.empty(channels, dtype)
+    if native.fill(flat.reshape(-1, channels), rows, 0, channels):
+        return rows  # it was the layout or the byte order
     if channels == 1:
         rows[0] = _small(flat) if size <= _SMALL else _large(flat, 1)[0]
     elif size <= _SMALL // 2:

@@ -1,0 +1,3 @@
+from collections.abc import Buffer
+
+def measure(data: Buffer, out: Buffer, kept: int, channels: int, /) -> bool: ...
