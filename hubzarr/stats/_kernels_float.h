@@ -51,8 +51,8 @@ CLONES static void NAME(masked)(const T *x, int rows, const double *pivot, doubl
     for (int r = 0; r < rows; r++, x += COLUMNS) {
 #pragma omp simd
         for (int j = 0; j < STRIP; j++) {
-            double v = (double)x[j];
-            double d = v == v ? v - shift[j] : 0.0;
+            double v = (double)x[j], d = v - shift[j];
+            d = v == v ? d : 0.0;
             count[j] += v == v ? 1.0 : 0.0;
             sum[j] += d;
             square[j] += d * d;

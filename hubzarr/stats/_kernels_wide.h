@@ -5,9 +5,9 @@
  */
 
 #define SIGN ((uint64_t)1 << 63)
-#define STRIP 4
-#define COLUMNS 12
-#define BLOCK_ROWS 256
+#define STRIP 8
+#define COLUMNS 24
+#define BLOCK_ROWS 128
 
 CLONES static void wide_sums(const uint64_t *x, int rows, uint64_t flip, uint64_t *sums,
                              int64_t *extremes)
@@ -55,19 +55,20 @@ static inline double to_double(int64_t v)
     return high + low;
 }
 
-CLONES static void wide_squares(const uint64_t *x, int rows, uint64_t flip,
+/* Sums of squared differences from the pivots.  A shift by one bit makes any differences fit. */
+CLONES static void wide_squares(const uint64_t *x, int rows, uint64_t flip, int shift,
                                 const uint64_t *pivots, double *squares)
 {
     double square[STRIP];
     uint64_t pivot[STRIP];
     for (int j = 0; j < STRIP; j++) {
         square[j] = 0.0;
-        pivot[j] = pivots[j] ^ flip; /* flipping both leaves the difference */
+        pivot[j] = pivots[j] >> shift;
     }
     for (int r = 0; r < rows; r++, x += COLUMNS) {
 #pragma omp simd
         for (int j = 0; j < STRIP; j++) {
-            double d = to_double((int64_t)(x[j] - pivot[j]));
+            double d = to_double((int64_t)(((x[j] ^ flip) >> shift) - pivot[j]));
             square[j] += d * d;
         }
     }
@@ -124,21 +125,19 @@ static void wide_second_pass(WidePart *part, int channels, const uint64_t *x, si
     uint64_t pivots[COLUMNS];
     double squares[COLUMNS];
     size_t done = size / COLUMNS * COLUMNS;
-    int c = 0, far = 0;
+    int c = 0, shift = 0;
     for (int i = 0; i < channels; i++)
-        far |= (uint64_t)part[i].high - (uint64_t)part[i].low >= SIGN;
-    if (far)
-        done = 0; /* differences that do not fit 63 bits: one by one, as doubles */
+        shift |= (uint64_t)part[i].high - (uint64_t)part[i].low >= SIGN;
     if (done) {
         for (int j = 0; j < COLUMNS; j++) {
             pivots[j] = part[c].pivot;
             c = c + 1 == channels ? 0 : c + 1;
         }
         for (int j = 0; j < COLUMNS; j += STRIP)
-            wide_squares(x + j, (int)(done / COLUMNS), flip, pivots + j, squares + j);
+            wide_squares(x + j, (int)(done / COLUMNS), flip, shift, pivots + j, squares + j);
         c = 0;
         for (int j = 0; j < COLUMNS; j++) {
-            part[c].square += squares[j];
+            part[c].square += shift ? 4.0 * squares[j] : squares[j];
             c = c + 1 == channels ? 0 : c + 1;
         }
     }

@@ -8,20 +8,14 @@ and layouts that are best copied first, and sums past the largest double.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from typing import Any
-
-import numpy as np
-
-from hubzarr.stats.rows import Rows
+from collections.abc import Buffer, Callable
 
 __all__ = ["AVAILABLE", "fill", "refuse"]
 
-type Array = np.ndarray[Any, Any]
-type Fill = Callable[[Array, Rows, int, int], bool]
+type Fill = Callable[[Buffer, Buffer, int, int], bool]
 
 
-def refuse(data: Array, out: Rows, kept: int, channels: int, /) -> bool:
+def refuse(data: Buffer, out: Buffer, kept: int, channels: int, /) -> bool:
     """Leave everything to the NumPy kernels."""
     return False
 
