@@ -82,6 +82,15 @@ class ChunkCodec(ABC):
         self.decode_into(data, out)
         return out
 
+    def view(self, data: Buffer) -> Array:
+        """Decode stored bytes for reading only; the result may share their memory."""
+        return self.decode(data)
+
+    @property
+    def compressed(self) -> bool:
+        """Whether decoding costs more than copying."""
+        return True
+
     def filled(self) -> Array:
         """Return a new cell that holds the fill value only."""
         return np.full(self.shape, self.fill_value, self.dtype)

@@ -115,6 +115,13 @@ class PlainCodec(ChunkCodec):
         else:
             out[...] = self._shaped(plain)
 
+    def view(self, data: Buffer) -> Array:
+        """Decode for reading only; see `ChunkCodec.view`."""
+        if self._compressor is not None:
+            return self.decode(data)
+        value = self._shaped(self._plain(*self._checked(data)))
+        return value if value.dtype == self.dtype else value.astype(self.dtype)
+
     def _checked(self, data: Buffer) -> tuple[Body, Body]:
         """Check the checksum; return the chunk with and without it."""
         head: Body

@@ -80,6 +80,11 @@ class ShardCodec(ChunkCodec):
         cut = max((axis for axis, number in enumerate(self.grid) if number > 1), default=0)
         self._slabs = all(length == 1 for length in inner.shape[:cut])
 
+    @property
+    def compressed(self) -> bool:
+        """Whether decoding costs more than copying."""
+        return self.inner_codec.compressed
+
     def index_range(self) -> tuple[int, int | None]:
         """Return the (start, stop) of the bytes that `parse_index` needs.
 

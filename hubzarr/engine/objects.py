@@ -132,6 +132,8 @@ class CellStore:
         self.chunk_shape = self.shard.inner_codec.shape if self.shard else self.cell_shape
         self.stats = stats_dtype(self.dtype)
         self.channels = channels(document["shape"], self.cell_shape)
+        #: The system's own cache serves uncompressed local chunks as quickly as ours.
+        self.worth_keeping = self.codec.compressed or not storage.is_local
         self._space = (storage.url, home)
         self._prefixes: dict[int, str] = {}
 
@@ -183,11 +185,13 @@ class CellStore:
         if data is None:
             raise self.lost(write_id, cell)
         try:
-            value = self.codec.decode(data)
+            if not (keep and self.worth_keeping):
+                return self.codec.view(data)
+            value = self.cache.new(self.cell_shape, self.dtype)
+            self.codec.decode_into(data, value)
         except DamagedError as error:
             raise self._damaged(write_id, cell, error) from error
-        if keep:
-            self.cache.put(key, value)
+        self.cache.put(key, value)
         return value
 
     def remember(self, write_id: int, cell: Cell, value: Array) -> None:
@@ -242,12 +246,15 @@ class CellStore:
         for data, group in self._read_places(write_id, cell, sorted(places)):
             for start, stop, i, inner in group:
                 try:
-                    value = shard.inner_codec.decode(data[start:stop])
+                    if not (keep and self.worth_keeping):
+                        out[i] = shard.inner_codec.view(data[start:stop])
+                        continue
+                    value = self.cache.new(self.chunk_shape, self.dtype)
+                    shard.inner_codec.decode_into(data[start:stop], value)
                 except DamagedError as error:
                     raise self._damaged(write_id, cell, error) from error
                 out[i] = value
-                if keep:
-                    self.cache.put((self._space, write_id, cell, inner), value)
+                self.cache.put((self._space, write_id, cell, inner), value)
         return out
 
     def _shard_index(self, write_id: int, cell: Cell) -> Array:
