@@ -17,6 +17,7 @@ from adapters.base import ArrayPeer
 
 import hubzarr as hub
 import hubzarr.api  # what `hub.load` imports when it is first used
+from hubzarr.engine import shared_cache
 
 
 class HubzarrPeer(ArrayPeer):
@@ -44,7 +45,8 @@ class HubzarrPeer(ArrayPeer):
         )
 
     def open(self, path: str) -> None:
-        """Open for reading."""
+        """Open for reading, with no chunk decoded before: other libraries begin so too."""
+        shared_cache.clear()
         self.a = hub.load(_name(path), mode="r")
 
     def open_write(self, path: str) -> None:
