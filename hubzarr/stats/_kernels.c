@@ -24,7 +24,8 @@
 
 /* Loops are compiled for two generations of processors, and the loader picks.  Neither has
  * fused multiply-add, so that both give the same bits. */
-#if defined(__x86_64__) && defined(__linux__) && defined(__GLIBC__) && defined(__has_attribute)
+#if !defined(CLONES) && defined(__x86_64__) && defined(__linux__) && defined(__GLIBC__) && \
+    defined(__has_attribute)
 #if __has_attribute(target_clones)
 #define CLONES __attribute__((target_clones("avx2", "default")))
 #endif

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Buffer, Callable
 
-__all__ = ["AVAILABLE", "fill", "refuse"]
+__all__ = ["AVAILABLE", "compiled", "fill", "refuse"]
 
 type Fill = Callable[[Buffer, Buffer, int, int], bool]
 
@@ -21,13 +21,13 @@ def refuse(data: Buffer, out: Buffer, kept: int, channels: int, /) -> bool:
 
 
 try:
-    from hubzarr.stats._kernels import measure as _compiled
+    from hubzarr.stats._kernels import measure as compiled
 except ImportError:
-    _compiled = refuse
+    compiled = refuse
 
 #: Whether the compiled kernels are installed, in use or not.
-AVAILABLE = _compiled is not refuse
+AVAILABLE = compiled is not refuse
 
 #: Fill ``out``, contiguous and of shape ``(*data.shape[:kept], channels)``, with the rows of
 #: the chunks ``data[i, j, ...]``.  The dtype of `out` has to be the row dtype of `data`.
-fill: Fill = refuse if os.environ.get("HUBZARR_NATIVE") == "0" else _compiled
+fill: Fill = refuse if os.environ.get("HUBZARR_NATIVE") == "0" else compiled

@@ -11,6 +11,8 @@ from hubzarr.errors import InvalidError, OutOfBoundsError
 from hubzarr.stats import finish, measure, measure_axes, measure_many
 from tests.stats.strategies import DTYPES, MODES, assert_same, random_array
 
+pytestmark = pytest.mark.usefixtures("kernels")
+
 
 @settings(max_examples=120, deadline=None)
 @given(st.data())

@@ -22,6 +22,8 @@ from tests.stats.strategies import (
     slack,
 )
 
+pytestmark = pytest.mark.usefixtures("kernels")
+
 
 def check(row, x):
     """A row against the values that it was measured on."""
