@@ -59,7 +59,7 @@ clean:  ## Remove what was built
 	@find hubzarr tests docs -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean  ## Remove .venv too
-	@rm -rf $(VENV) ./*.egg-info
+	@rm -rf $(VENV) ./*.egg-info hubzarr/stats/*.so
 
 $(BIN)/python:
 	@python=$$(sh .ci/find-python "$(PYTHON)") && echo "==> creating $(VENV) with $$python" \

@@ -13,7 +13,7 @@ kernels = Extension(
     depends=[f"hubzarr/stats/_kernels_{name}.h" for name in ("int", "wide", "float")],
     define_macros=[("Py_LIMITED_API", "0x030C0000")] if stable else [],
     # Without contraction every processor gives the same bits; the pragmas make loops vectorise.
-    extra_compile_args=["-O3", "-ffp-contract=off", "-fno-trapping-math", "-fopenmp-simd"],
+    extra_compile_args=["-O3", "-g0", "-ffp-contract=off", "-fno-trapping-math", "-fopenmp-simd"],
     py_limited_api=stable,
     optional=True,  # without a compiler, NumPy does the same, more slowly
 )
