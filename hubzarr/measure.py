@@ -1,17 +1,15 @@
-"""What an answer cost: seconds, requests and bytes, and how to say it to people."""
+"""What an answer cost: seconds, requests and bytes."""
 
 from __future__ import annotations
 
 import time
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
     import hubzarr as hub
 
-__all__ = ["Measured", "measured", "say_bytes", "say_seconds"]
-
-_UNITS = ("B", "KB", "MB", "GB", "TB", "PB", "EB", "ZB", "YB")
+__all__ = ["Measured", "measured"]
 
 
 class Measured:
@@ -25,8 +23,7 @@ class Measured:
     """
 
     def __init__(self, array: hub.Array) -> None:
-        # The storage is no part of the public handle: users measure with this.
-        self._counters: Any = array._session.storage.counters
+        self._counters = array.io
         self.seconds = 0.0
         self.reads = self.read_bytes = self.writes = self.write_bytes = 0
 
@@ -63,6 +60,7 @@ def measured(array: hub.Array) -> Measured:
     Examples
     --------
     >>> import hubzarr as hub
+    >>> from hubzarr.measure import measured
     >>> a = hub.array((1000, 1000), "examples/measured")
     >>> with measured(a) as cost:
     ...     a.mean()
@@ -71,35 +69,3 @@ def measured(array: hub.Array) -> Measured:
     (0, 0)
     """
     return Measured(array)
-
-
-def say_bytes(n: float) -> str:
-    """A number of bytes for people, in units of 1000.
-
-    Examples
-    --------
-    >>> say_bytes(0), say_bytes(2_500), say_bytes(78_643_200_000)
-    ('0 B', '2.5 KB', '78.6 GB')
-    """
-    power = 0
-    while n >= 999.95 and power < len(_UNITS) - 1:
-        n /= 1000
-        power += 1
-    return f"{n:.1f} {_UNITS[power]}" if power else f"{n:.0f} B"
-
-
-def say_seconds(seconds: float) -> str:
-    """A time for people.
-
-    Examples
-    --------
-    >>> say_seconds(0.000012), say_seconds(0.0034), say_seconds(2.5), say_seconds(75)
-    ('12 µs', '3.4 ms', '2.5 s', '1 min 15 s')
-    """
-    if seconds >= 60:
-        return f"{seconds // 60:.0f} min {seconds % 60:.0f} s"
-    if seconds >= 1:
-        return f"{seconds:.1f} s"
-    if seconds >= 1e-3:
-        return f"{seconds * 1e3:.1f} ms"
-    return f"{seconds * 1e6:.0f} µs"

@@ -12,14 +12,16 @@ from hubzarr.arrays.attributes import Attributes
 from hubzarr.arrays.handle import Source, open_source, source_of
 from hubzarr.arrays.history import History
 from hubzarr.arrays.lazy import lazy
-from hubzarr.arrays.printing import edge_text, html_table, human_bytes
+from hubzarr.arrays.printing import edge_text, html_table
 from hubzarr.arrays.readable import Readable
 from hubzarr.arrays.values import fitted
-from hubzarr.arrays.view import Indexer, View, select
+from hubzarr.arrays.view import Blocks, Indexer, select
 from hubzarr.engine.pool import map_all
 from hubzarr.errors import InvalidError, InvalidTypeError
 from hubzarr.indexing import Transform, apply, apply_oindex, apply_vindex, identity
 from hubzarr.session.store import VersionedStore
+from hubzarr.storage import Counters
+from hubzarr.wording import say_bytes
 
 if TYPE_CHECKING:
     import zarr
@@ -136,6 +138,20 @@ class Array(History, Readable):
         return sum(size or 0 for size in sizes)
 
     @property
+    def io(self) -> Counters:
+        """Requests to the store and bytes that went through this handle, counted up.
+
+        Examples
+        --------
+        >>> import hubzarr as hub
+        >>> a = hub.array((1000, 1000), "examples/io")
+        >>> before = a.io.copy()
+        >>> a.mean(), a.io - before
+        (np.float64(0.0), Counters(reads=0, read_bytes=0, writes=0, write_bytes=0))
+        """
+        return self._session.storage.counters
+
+    @property
     def zarr(self) -> zarr.Array[Any]:
         """The same array as a `zarr.Array`; its writes take part in this handle's commits."""
         import zarr
@@ -230,9 +246,7 @@ class Array(History, Readable):
                     f"{engine.shape}; expected (k, {', '.join(map(str, engine.shape[1:]))})"
                 )
             rows = fitted(rows, rows.shape, engine.cells.dtype, self.name)
-            start = self._state.grow(len(rows))
-            box = ((start, start + len(rows)), *((0, n) for n in engine.shape[1:]))
-            engine.write(Transform(rows.shape, box, tuple(range(rows.ndim))), rows)
+            self._state.append(rows)
             session.touch()
             return engine.shape
 
@@ -294,13 +308,16 @@ class Array(History, Readable):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: object, *_: object) -> None:
-        if kind is None:
+    def __exit__(self, _kind: object, error: BaseException | None, _at: object) -> None:
+        # What was written before an error is committed all the same: only a transaction
+        # promises all or nothing.
+        try:
             self.close()
-            return
-        # The first error counts; what was written before it is committed all the same.
-        with contextlib.suppress(Exception):
-            self.close()
+        except Exception as failure:
+            if error is None:
+                raise
+            # The first error is the one to see; the handle stays open with what it holds.
+            error.add_note(f"besides, closing {self.name} failed: {failure}")
 
     # -- elsewhere -----------------------------------------------------------
 
@@ -366,7 +383,7 @@ class Array(History, Readable):
         return edge_text(self)
 
     def _repr_html_(self) -> str:
-        rows = [(k, human_bytes(v) if k == "nbytes" else str(v)) for k, v in self.info.items()]
+        rows = [(k, say_bytes(v) if k == "nbytes" else str(v)) for k, v in self.info.items()]
         return html_table(f"{self.name}:{self.version}", rows)
 
 
@@ -383,25 +400,3 @@ def codec_names(codecs: list[dict[str, Any]]) -> list[str]:
 def _reopened(source: Source, name: str) -> Array:
     """The handle that unpickling makes."""
     return Array(open_source(source, source.writable), name, source.path)
-
-
-class Blocks:
-    """Views of the cells of an array, by their position in the chunk grid."""
-
-    def __init__(self, array: Array) -> None:
-        self._array = array
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Extent of the chunk grid."""
-        return self._array._engine().table.grid
-
-    def __getitem__(self, cell: int | tuple[int, ...]) -> View:
-        at = (cell,) if isinstance(cell, int) else tuple(cell)
-        size = self._array._engine().cells.cell_shape
-        if len(at) != len(size):
-            raise InvalidError(f"a block has {len(size)} coordinates, not {len(at)}")
-        grid = apply(identity(self.shape), at).box or ()
-        box = tuple(slice(g[0] * c, (g[0] + 1) * c) for g, c in zip(grid, size, strict=False))
-        view: View = self._array[box]
-        return view

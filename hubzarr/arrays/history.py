@@ -206,10 +206,28 @@ class History:
         """
         return branching.merge(self._session, version, conflict=conflict, message=message)
 
-    def revert(self, point: Point, message: str | None = None) -> Commit:
-        """Commit the content of an earlier point again; the history in between stays."""
+    def revert(self, point: Point, message: str | None = None, *, discard: bool = False) -> Commit:
+        """Commit the content of an earlier point again; the history in between stays.
+
+        Parameters
+        ----------
+        point : int, str or datetime
+            As for `at`.
+        message : str, optional
+        discard : bool
+            Drop what was written and not committed; without it, that is an error.
+
+        Examples
+        --------
+        >>> import hubzarr as hub
+        >>> a = hub.array((4,), "examples/revert")
+        >>> a[0] = 7
+        >>> _ = a.commit("seven")
+        >>> a.revert(0).message, a[0]
+        ('Revert to main@0', np.float64(0.0))
+        """
         text = point.isoformat() if hasattr(point, "isoformat") else str(point)
-        return branching.revert(self._session, text, message)
+        return branching.revert(self._session, text, message, discard)
 
     def blame(self, key: Any = ...) -> list[BlameEntry]:
         """Which commit last changed each part of a selection, when and by whom.

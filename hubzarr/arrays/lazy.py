@@ -28,7 +28,7 @@ from hubzarr.stats import Rows, merge_channels, row_dtype
 if TYPE_CHECKING:
     import dask.array
 
-__all__ = ["lazy"]
+__all__ = ["dask_histogram", "lazy"]
 
 #: Bytes of decoded data that one task reads.
 TASK_BYTES: Final = 64 << 20
@@ -82,6 +82,12 @@ def lazy(
     turned = [v in flipped for v in range(t.ndim) if keepdims or v not in task.axes]
     found: dask.array.Array = out[back(turned)] if any(turned) else out
     return found
+
+
+def dask_histogram(elements: dask.array.Array, edges: np.ndarray[Any, Any]) -> dask.array.Array:
+    """Counts of the elements between edges, as a dask array."""
+    counts: dask.array.Array = _dask()[0].histogram(elements, bins=edges)[0]
+    return counts
 
 
 class Graph:

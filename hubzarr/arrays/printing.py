@@ -13,7 +13,7 @@ from hubzarr.indexing import apply_oindex
 if TYPE_CHECKING:
     from hubzarr.arrays.readable import Readable
 
-__all__ = ["edge_text", "html_table", "human_bytes"]
+__all__ = ["edge_text", "html_table"]
 
 
 def edge_text(a: Readable, prefix: str = "") -> str:
@@ -38,19 +38,3 @@ def html_table(title: str, rows: Iterable[tuple[str, str]]) -> str:
         for k, v in rows
     )
     return f"<table><caption><b>{html.escape(title)}</b></caption>{cells}</table>"
-
-
-def human_bytes(n: float) -> str:
-    """A number of bytes for people.
-
-    Examples
-    --------
-    >>> human_bytes(10), human_bytes(2_500_000)
-    ('10 B', '2.4 MiB')
-    """
-    units = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"]
-    power = 0
-    while n >= 1024 and power < len(units) - 1:
-        n /= 1024
-        power += 1
-    return f"{n:.1f} {units[power]}" if power else f"{n:.0f} B"

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from hubzarr.arrays import functions
+from hubzarr.arrays.lazy import dask_histogram
 from hubzarr.arrays.printing import edge_text
-from hubzarr.arrays.reductions import histogram, reduce
+from hubzarr.arrays.reductions import bin_edges, histogram, reduce
 from hubzarr.errors import InvalidError, InvalidTypeError
 from hubzarr.indexing import Transform
 
@@ -297,14 +298,23 @@ class Readable(NDArrayOperatorsMixin):
         return self._reduce("nanmax", axis, keepdims, compute)
 
     def histogram(
-        self, bins: int | Sequence[float] = 10, range: tuple[float, float] | None = None
-    ) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+        self,
+        bins: int | Sequence[float] = 10,
+        range: tuple[float, float] | None = None,
+        *,
+        compute: bool = True,
+    ) -> tuple[Any, np.ndarray[Any, Any]]:
         """Counts and bin edges, as from `numpy.histogram`, in bounded memory.
 
         Without `range`, the smallest and the largest element come from the stored
-        statistics.
+        statistics. With ``compute=False`` the counts are a dask array; the edges are always
+        known at once.
         """
-        return histogram(self._engine(), self._transform(), bins=bins, range=range)
+        if compute:
+            return histogram(self._engine(), self._transform(), bins=bins, range=range)
+        edges, numbers = bin_edges(self._engine(), self._transform(), bins, range)
+        elements: Any = self.to_dask()
+        return dask_histogram(elements.astype(numbers), edges), edges
 
     # -- text ----------------------------------------------------------------
 

@@ -24,7 +24,7 @@ from hubzarr.stats import Rows, combine, constant, merge_channels
 from hubzarr.stats import histogram as count
 from hubzarr.table.table import Table
 
-__all__ = ["NAMES", "back", "histogram", "prepare", "reduce", "table_box", "unflip"]
+__all__ = ["NAMES", "back", "bin_edges", "histogram", "prepare", "reduce", "table_box", "unflip"]
 
 type Array = np.ndarray[Any, Any]
 
@@ -229,6 +229,14 @@ def histogram(
     -------
     counts, edges : numpy.ndarray
     """
+    edges, numbers = bin_edges(engine, t, bins, range)
+    return _counts(engine, unflip(t)[0], edges, numbers), edges
+
+
+def bin_edges(
+    engine: ArrayEngine, t: Transform, bins: Any = 10, range: Any = None
+) -> tuple[Array, np.dtype[Any]]:
+    """Edges of the bins of a histogram, and the dtype that elements are counted as."""
     dtype = engine.cells.dtype.newbyteorder("=")
     if dtype.kind not in "biuf":
         raise InvalidTypeError(
@@ -244,12 +252,11 @@ def histogram(
         extremes = [reduce(engine, t, name) for name in ("min", "max")]
         sample = np.array(extremes).astype(numbers)
     try:
-        edges = np.histogram_bin_edges(sample, bins, range)
+        return np.histogram_bin_edges(sample, bins, range), numbers
     except (TypeError, ValueError) as error:
         raise InvalidError(
             f"no histogram with bins {bins!r} and range {range!r}: {error}"
         ) from None
-    return _counts(engine, unflip(t)[0], edges, numbers), edges
 
 
 def _counts(engine: ArrayEngine, t: Transform, edges: Array, numbers: np.dtype[Any]) -> Array:

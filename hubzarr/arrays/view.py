@@ -9,13 +9,14 @@ import numpy as np
 
 from hubzarr.arrays.printing import edge_text
 from hubzarr.arrays.readable import Readable
-from hubzarr.indexing import Transform, apply, apply_oindex, apply_vindex
+from hubzarr.errors import InvalidError
+from hubzarr.indexing import Transform, apply, apply_oindex, apply_vindex, identity
 
 if TYPE_CHECKING:
     from hubzarr.arrays.array import Array
     from hubzarr.engine import ArrayEngine
 
-__all__ = ["Indexer", "View"]
+__all__ = ["Blocks", "Indexer", "View"]
 
 
 class View(Readable):
@@ -116,3 +117,25 @@ class Indexer:
 
     def __setitem__(self, key: Any, value: Any) -> None:
         self._array._write(self._apply(self._of(), key), value)
+
+
+class Blocks:
+    """Views of the cells of an array, by their position in the chunk grid."""
+
+    def __init__(self, array: Array) -> None:
+        self._array = array
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Extent of the chunk grid."""
+        return self._array._engine().table.grid
+
+    def __getitem__(self, cell: int | tuple[int, ...]) -> View:
+        at = (cell,) if isinstance(cell, int) else tuple(cell)
+        size = self._array._engine().cells.cell_shape
+        if len(at) != len(size):
+            raise InvalidError(f"a block has {len(size)} coordinates, not {len(at)}")
+        grid = apply(identity(self.shape), at).box or ()
+        box = tuple(slice(g[0] * c, (g[0] + 1) * c) for g, c in zip(grid, size, strict=False))
+        view: View = self._array[box]
+        return view

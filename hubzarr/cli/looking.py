@@ -13,9 +13,10 @@ from hubzarr.cli.command import Answer, Command, flag, option, positional
 from hubzarr.cli.selection import parse_axis, parse_selection
 from hubzarr.config import get_config
 from hubzarr.errors import HubzarrError, InvalidError, InvalidTypeError
-from hubzarr.measure import measured, say_bytes, say_seconds
+from hubzarr.measure import measured
 from hubzarr.names import DEFAULT_VERSION, Name, parse_name
 from hubzarr.progress import progress
+from hubzarr.wording import say_bytes, say_seconds
 
 if TYPE_CHECKING:
     from hubzarr.history.manifest import Commit

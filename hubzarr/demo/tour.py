@@ -19,7 +19,8 @@ from hubzarr.demo.place import own_root
 from hubzarr.demo.reader import SELECTIONS, SLICE
 from hubzarr.demo.story import Story
 from hubzarr.errors import SealedError, StorageError
-from hubzarr.measure import measured, say_bytes, say_seconds
+from hubzarr.measure import measured
+from hubzarr.wording import say_bytes, say_seconds
 
 __all__ = ["run"]
 

@@ -345,15 +345,22 @@ class ArrayEngine:
             grows = all(b >= a for a, b in zip(old, shape, strict=True))
             if not (grows and old[1:] == shape[1:]):
                 self.flush()
+            before = None if grows else (self.cells, self.table.copy())
             self.shape = shape
             self.table.resize(grid_of(shape, self.cells.cell_shape))
             self._fit_channels()
-            if grows:
+            if before is None:
                 self._grow_buffers()
-            else:
-                # A cell that was cut off may come back: its object's name is taken.
-                self.writes.rotate()
+                return
+            # A cell that was cut off may come back: its object's name is taken.
+            self.writes.rotate()
+            try:
                 self._trim(old)
+            except BaseException:
+                self.discard()
+                self.writes.rotate()
+                self.shape, (self.cells, self.table) = old, before
+                raise
 
     def _fit_channels(self) -> None:
         """Measure by other channels from now on if the last axis says so."""
@@ -370,6 +377,31 @@ class ArrayEngine:
         for cell, buffer in self.buffers.items():
             if self.extent(cell)[0] > len(buffer.rows):
                 buffer.grow(self.extent(cell)[0])
+
+    def cut_rows(self, rows: int) -> None:
+        """Take back rows that were just appended, storing nothing: the store may be full."""
+        with self.lock:
+            for cell in list(self.storing):
+                with suppress(Exception):  # a cell that can't be stored is buffered again
+                    self._finish(cell)
+            size = self.cells.cell_shape[0]
+            for cell in list(self.buffers):
+                if cell[0] * size >= rows:
+                    self._drop(cell)
+                elif len(self.buffers[cell].rows) > rows - cell[0] * size:
+                    self.buffers[cell].shrink(rows - cell[0] * size)
+            self.shape = (rows, *self.shape[1:])
+            grid = grid_of(self.shape, self.cells.cell_shape)
+            self.table.resize(grid)
+            self._fit_channels()
+            if rows % size:
+                # What this session stored of the last cells may hold some of the rows.
+                edge = self.table.ids.read_box((grid[0] - 1, *(0,) * (len(grid) - 1)), grid)
+                for at in np.argwhere(edge).tolist():
+                    cell = (grid[0] - 1, *at[1:])
+                    if self.writes.has(self.id_of(cell)):
+                        self._fill(cell, self._buffer(cell), self.id_of(cell))
+            self.writes.rotate()  # the names of objects that were cut off are taken
 
     def _trim(self, old: Cell) -> None:
         """Put fill values where stored edge cells held data outside the new shape."""

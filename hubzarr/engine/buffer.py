@@ -51,6 +51,14 @@ class CellBuffer:
         if self.mask is not None:
             self.mask = np.concatenate([self.mask, np.zeros((more, *self.mask.shape[1:]), bool)])
 
+    def shrink(self, extent: int) -> None:
+        """Fewer rows of axis 0 lie inside the array now."""
+        del self.rows[extent:]
+        self.missing = self.rows.count(0)
+        self.data = self.memory[:extent]
+        if self.mask is not None:
+            self.mask = self.mask[:extent]
+
     def mark_row(self, row: int) -> None:
         """One row of axis 0 was written whole."""
         if not self.rows[row]:

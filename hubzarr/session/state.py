@@ -8,9 +8,12 @@ import threading
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from hubzarr.engine import ArrayEngine, CellStore, WriteIds, shared_cache
 from hubzarr.engine.array import grid_of
 from hubzarr.history.manifest import Node
+from hubzarr.indexing import Transform
 from hubzarr.storage.base import Storage
 from hubzarr.table.pages import PageReader
 from hubzarr.table.table import Table, TableDraft, changed_blocks
@@ -199,6 +202,19 @@ class ArrayState:
         if self.appended is not None:
             self.appended += rows
         return start
+
+    def append(self, rows: np.ndarray[Any, Any]) -> None:
+        """Add rows along axis 0. If they can't be stored, the array is as it was."""
+        start, counted = self.shape[0], self.appended
+        try:
+            self.grow(len(rows))
+            box = ((start, start + len(rows)), *((0, n) for n in self.shape[1:]))
+            self.engine.write(Transform(rows.shape, box, tuple(range(rows.ndim))), rows)
+        except BaseException:
+            self.engine.cut_rows(start)
+            self.document["shape"] = list(self.shape)
+            self.appended = counted
+            raise
 
     def adopt(self, node: Node, appended: int | None) -> None:
         """A commit in doubt was made, of this array as `node`: what came later stays changed."""

@@ -1,0 +1,1 @@
+"""Chunk tables and statistics, in pages: pure NumPy over content-addressed blocks."""

@@ -38,6 +38,12 @@ class TreeDraft:
         self.tree = tree
         self.dirty: dict[Cell, Block] = {}
 
+    def copy(self) -> TreeDraft:
+        """The same changes, apart from these."""
+        twin = TreeDraft(self.tree)
+        twin.dirty = {index: rows.copy() for index, rows in self.dirty.items()}
+        return twin
+
     def leaf(self, index: Cell) -> Block:
         """The rows of a block for reading."""
         rows = self.dirty.get(index)

@@ -171,6 +171,13 @@ class TableDraft:
         self.stats = None if base.stats is None else TreeDraft(base.stats)
         self._snapshot: tuple[Table, Pack] | None = None
 
+    def copy(self) -> TableDraft:
+        """The same changes, apart from these."""
+        twin = TableDraft(self.base)
+        twin.ids = self.ids.copy()
+        twin.stats = None if self.stats is None else self.stats.copy()
+        return twin
+
     @property
     def grid(self) -> Cell:
         """Extent of the chunk grid in cells."""

@@ -1,0 +1,126 @@
+"""Arrays made from values that exist elsewhere."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hubzarr.api.creation import array
+from hubzarr.arrays import Array
+from hubzarr.errors import InvalidError, InvalidTypeError
+from hubzarr.progress import dask_progress, progress
+
+if TYPE_CHECKING:
+    import dask.array
+
+__all__ = ["from_dask", "from_numpy", "from_zarr"]
+
+#: Bytes that go over at a time, so that memory stays bounded and progress shows.
+_BLOCK = 64 << 20
+
+
+def from_numpy(x: Any, name: str, **options: Any) -> Array:
+    """Create an array with the shape, dtype and values of `x`, and commit it.
+
+    Parameters
+    ----------
+    x : array_like
+    name : str
+    **options
+        As for `array`.
+
+    Examples
+    --------
+    >>> import hubzarr as hub
+    >>> hub.from_numpy([[1, 2], [3, 4]], "examples/numpy").sum()
+    np.int64(10)
+    """
+    values = np.asarray(x)
+    dtype: Any = values.dtype
+    if dtype.kind == "O":
+        if not all(isinstance(v, str) for v in values.flat):
+            raise InvalidTypeError(
+                "arrays of Python objects can't be stored; give numbers, strings, dates or a "
+                "structured dtype"
+            )
+        dtype = str
+    out = array(values.shape, name, dtype=options.pop("dtype", dtype), **options)
+    return _filled(out, values, "values from NumPy")
+
+
+def _filled(out: Array, source: Any, message: str) -> Array:
+    """Copy all elements in blocks of whole cells, and commit them once."""
+    with out.transaction(message):
+        if not out.shape:
+            out[...] = source[()]
+        elif out.size:
+            rows = (out.shards or out.chunks)[0]
+            step = rows * max(1, _BLOCK // (rows * out[:1].nbytes))
+            for start in progress(range(0, len(out), step), f"storing {out.name}"):
+                out[start : start + step] = source[start : start + step]
+    return out
+
+
+def from_dask(x: dask.array.Array, name: str, **options: Any) -> Array:
+    """Create an array from a dask array, chunk by chunk, and commit it once.
+
+    Parameters
+    ----------
+    x : dask.array.Array
+        Of known shape. Its chunks are kept where they are regular and `chunks` is not given.
+    name : str
+    **options
+        As for `array`.
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> import hubzarr as hub
+    >>> hub.from_dask(da.arange(10, chunks=5), "examples/dask").chunks
+    (5,)
+    """
+    import dask.array as da
+
+    if any(n != n for n in x.shape):
+        raise InvalidError("a dask array of unknown shape can't be stored: compute_chunk_sizes()")
+    if "chunks" not in options and x.ndim and all(x.shape):
+        options["chunks"] = tuple(max(axis) for axis in x.chunks)
+        options.setdefault("shards", None)
+    out = array(x.shape, name, dtype=options.pop("dtype", x.dtype), **options)
+    with out.transaction("values from dask"), dask_progress(f"storing {out.name}, tasks"):
+        # Threads of this process share the handle's session; see the how-to on clusters.
+        da.store(x, out, lock=False, scheduler="threads", return_stored=False)
+    return out
+
+
+def from_zarr(source: Any, name: str, **options: Any) -> Array:
+    """Create an array from a Zarr array of version 2 or 3, in bounded memory.
+
+    Parameters
+    ----------
+    source : zarr.Array, str or store
+        What `zarr.open_array` takes.
+    name : str
+    **options
+        As for `array`; chunks, shards, fill value and attributes are taken over otherwise.
+
+    Examples
+    --------
+    >>> import hubzarr as hub
+    >>> import numpy as np
+    >>> import zarr
+    >>> z = zarr.array(np.arange(6), chunks=(2,))
+    >>> a = hub.from_zarr(z, "examples/zarr")
+    >>> a.chunks, a.sum()
+    ((2,), np.int64(15))
+    """
+    import zarr
+
+    z = source if isinstance(source, zarr.Array) else zarr.open_array(source, mode="r")
+    options.setdefault("chunks", z.chunks)
+    options.setdefault("shards", z.shards)
+    options.setdefault("fill_value", 0 if z.fill_value is None else z.fill_value)
+    options.setdefault("attributes", dict(z.attrs))
+    out = array(z.shape, name, dtype=options.pop("dtype", z.dtype), **options)
+    return _filled(out, z, "values from Zarr")

@@ -1,0 +1,182 @@
+"""Finding and opening what exists."""
+
+from __future__ import annotations
+
+import builtins
+import contextlib
+from typing import TYPE_CHECKING, Literal
+
+from hubzarr.api.place import Options, session_of, storage_of
+from hubzarr.arrays import Array
+from hubzarr.config import get_config
+from hubzarr.errors import ExistsError, InvalidError, NotFoundError
+from hubzarr.history.manifest import Node
+from hubzarr.names import DEFAULT_VERSION, parse_name
+from hubzarr.session import branching, create_version, open_session
+from hubzarr.session.opening import existing_versions
+from hubzarr.session.store import VersionedStore
+from hubzarr.storage import open_storage
+
+if TYPE_CHECKING:
+    from hubzarr.session.branching import VersionInfo
+
+__all__ = ["exists", "list", "load", "store", "versions"]
+
+
+def load(
+    name: str,
+    mode: Literal["r", "r+"] = "r+",
+    *,
+    storage_options: Options = None,
+) -> Array:
+    """Open a named array.
+
+    Parameters
+    ----------
+    name : str
+        ``[namespace/]base[:version][@point]``; a point is a commit's number, its id or an
+        ISO time, and only reads.
+    mode : {"r+", "r"}
+        For reading and writing, or for reading only.
+
+    Returns
+    -------
+    Array
+
+    Raises
+    ------
+    NotFoundError
+        No such array, version or point; the message says what there is.
+
+    Examples
+    --------
+    >>> import hubzarr as hub
+    >>> import numpy as np
+    >>> _ = hub.from_numpy(np.arange(6), "examples/load")
+    >>> hub.load("examples/load")[2:4].compute()
+    array([2, 3])
+    """
+    if mode not in ("r", "r+"):
+        raise InvalidError(f"mode={mode!r} is unknown; expected 'r' (read) or 'r+' (read, write)")
+    parsed = parse_name(name)
+    storage = storage_of(parsed, storage_options)
+    session = session_of(parsed, storage, mode, parsed.version or DEFAULT_VERSION)
+    return Array(session, parsed.repository)
+
+
+def store(
+    name: str,
+    mode: Literal["r", "r+", "a"] = "a",
+    *,
+    storage_options: Options = None,
+) -> VersionedStore:
+    """Open a repository as a store for zarr and xarray: groups of arrays with one history.
+
+    Parameters
+    ----------
+    name : str
+        ``[namespace/]base[:version][@point]``.
+    mode : {"a", "r+", "r"}
+        "a" starts the version with an empty group if it doesn't exist.
+
+    Returns
+    -------
+    VersionedStore
+        A zarr store. Writes become visible to others with ``store.session.commit(message)``,
+        or by themselves within a second.
+
+    Examples
+    --------
+    >>> import hubzarr as hub
+    >>> import numpy as np
+    >>> import zarr
+    >>> store = hub.store("examples/store")
+    >>> group = zarr.open_group(store)
+    >>> group.create_array("x", data=np.arange(4))
+    <Array ...>
+    >>> store.session.commit("x").number
+    1
+    """
+    if mode not in ("r", "r+", "a"):
+        raise InvalidError(f"mode={mode!r} is unknown; expected 'a', 'r+' or 'r'")
+    parsed = parse_name(name)
+    storage = storage_of(parsed, storage_options)
+    version = parsed.version or DEFAULT_VERSION
+    if mode == "a" and parsed.point is None:
+        group = {"zarr_format": 3, "node_type": "group", "attributes": {}}
+        with contextlib.suppress(ExistsError):
+            create_version(
+                storage, version, None, author=get_config().author, message="created",
+                name=parsed.repository, nodes={"": Node(group, "")},
+            )  # fmt: skip
+    return VersionedStore(session_of(parsed, storage, "r" if mode == "r" else "r+", version))
+
+
+def exists(name: str, *, storage_options: Options = None) -> bool:
+    """Whether a name can be loaded; without a version, whether the repository has any.
+
+    Examples
+    --------
+    >>> import hubzarr as hub
+    >>> hub.exists("examples/nothing")
+    False
+    """
+    parsed = parse_name(name)
+    storage = storage_of(parsed, storage_options)
+    if parsed.version is None and parsed.point is None:
+        return bool(existing_versions(storage))
+    try:
+        open_session(storage, parsed.version or DEFAULT_VERSION, parsed.point, mode="r")
+    except NotFoundError:
+        return False
+    return True
+
+
+def list(prefix: str = "", *, storage_options: Options = None) -> builtins.list[str]:
+    """Names of the arrays and datasets under the configured root.
+
+    Parameters
+    ----------
+    prefix : str
+        A namespace to look into; everything by default.
+
+    Returns
+    -------
+    list of str
+        Sorted names, without versions; see `versions`.
+
+    Examples
+    --------
+    >>> import hubzarr as hub
+    >>> _ = hub.array((2,), "listed/one")
+    >>> hub.list("listed")
+    ['listed/one']
+    """
+    root = open_storage(get_config().root, dict(storage_options or {}))
+    start = prefix.strip("/")
+    if start:
+        parse_name(start)
+    found: builtins.list[str] = []
+    pending = [start]
+    while pending:
+        folder = pending.pop()
+        children = [c[:-1] for c in root.list_dir(folder) if c.endswith("/")]
+        if "versions" in children and folder:
+            found.append(folder)
+            continue
+        pending += [f"{folder}/{c}" if folder else c for c in children if not c.startswith(".")]
+    return sorted(found)
+
+
+def versions(name: str, *, storage_options: Options = None) -> builtins.list[VersionInfo]:
+    """All versions of a repository.
+
+    Examples
+    --------
+    >>> import hubzarr as hub
+    >>> a = hub.array((2,), "examples/several:v0")
+    >>> _ = a.branch("v1")
+    >>> [v.name for v in hub.versions("examples/several")]
+    ['v0', 'v1']
+    """
+    return branching.versions(storage_of(parse_name(name), storage_options))

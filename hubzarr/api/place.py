@@ -1,0 +1,55 @@
+"""From a name to its repository on a store."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from hubzarr.config import get_config
+from hubzarr.errors import InvalidNameError
+from hubzarr.names import Name, parse_name
+from hubzarr.session import Session, open_session
+from hubzarr.session.autosync import sync_place
+from hubzarr.storage import Storage, open_storage
+
+__all__ = ["Options", "parsed_name", "session_of", "storage_of"]
+
+type Options = Mapping[str, Any] | None
+
+
+def storage_of(name: Name, options: Options = None) -> Storage:
+    """The storage of a name's repository, with everything that this process wrote there."""
+    config = get_config()
+    given = dict(options or {})
+    if config.fsync:
+        given.setdefault("fsync", True)
+    storage = open_storage(name.address(config.root), given)
+    sync_place(storage.url)
+    return storage
+
+
+def parsed_name(name: Any, what: str) -> Name:
+    """A name without a point, for what writes."""
+    parsed = parse_name(name)
+    if parsed.point is not None:
+        raise InvalidNameError(
+            f"{name!r} names a point of the history, which only reads; to {what}, leave out "
+            f"@{parsed.point}"
+        )
+    return parsed
+
+
+def session_of(
+    name: Name, storage: Storage, mode: str, version: str, sync_interval: float | None = None
+) -> Session:
+    """A session of one version, as the configuration has it."""
+    config = get_config()
+    return open_session(
+        storage,
+        version,
+        name.point,
+        mode=mode,
+        author=config.author,
+        sync_interval=config.sync_interval if sync_interval is None else sync_interval,
+        name=name.repository,
+    )
