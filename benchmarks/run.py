@@ -22,7 +22,6 @@ HERE = Path(__file__).resolve().parent
 if str(HERE) not in sys.path:  # imported by a test, not run as a script
     sys.path.insert(0, str(HERE))
 
-import hubzarr.api  # noqa: E402  (its import is no part of any measurement but one)
 from measuring import FULL, QUICK, Bench, Sizes, cell, markdown  # noqa: E402
 from rivals import installed, versions  # noqa: E402
 from workloads import WORKLOADS  # noqa: E402
