@@ -9,6 +9,8 @@ import numpy as np
 
 from hubzarr.api.place import Options, parsed_name, session_of, storage_of
 from hubzarr.arrays import Array
+from hubzarr.arrays.attributes import checked
+from hubzarr.arrays.values import check_size
 from hubzarr.codecs import array_document, auto_chunks
 from hubzarr.config import get_config
 from hubzarr.errors import ExistsError, InvalidError, InvalidTypeError
@@ -93,7 +95,7 @@ def array(
     chunk_shape, shard_shape = auto_chunks(lengths, data_type, chunks, shards)
     document = array_document(
         lengths, data_type, chunk_shape, shard_shape, codec=codec,
-        fill_value=_fill(fill_value, data_type), attributes=attributes,
+        fill_value=_fill(fill_value, data_type), attributes=checked(attributes),
         dimension_names=dimension_names,
     )  # fmt: skip
     storage = storage_of(parsed, storage_options)
@@ -140,6 +142,7 @@ def _shape(shape: int | Sequence[int]) -> tuple[int, ...]:
         raise InvalidTypeError(f"shape must hold integers, not {shape!r}")
     if any(n < 0 for n in lengths):
         raise InvalidError(f"shape can't hold negative lengths: {shape!r}")
+    check_size(lengths)
     return lengths
 
 

@@ -14,8 +14,8 @@ from hubzarr.arrays.history import History
 from hubzarr.arrays.lazy import lazy
 from hubzarr.arrays.printing import edge_text, html_table
 from hubzarr.arrays.readable import Readable
-from hubzarr.arrays.values import fitted
-from hubzarr.arrays.view import Blocks, Indexer, select
+from hubzarr.arrays.values import check_size, elements, fitted
+from hubzarr.arrays.view import Blocks, Indexer, View, select
 from hubzarr.engine.pool import map_all
 from hubzarr.errors import InvalidError, InvalidTypeError
 from hubzarr.indexing import Transform, apply, apply_oindex, apply_vindex, identity
@@ -191,6 +191,8 @@ class Array(History, Readable):
     def _write(self, t: Transform, value: Any) -> None:
         session = self._session
         session.check_writable()
+        if isinstance(value, View) and value._array is self and _same_box(value._t, t):
+            return  # what `a[i:j] += 1` ends with: the elements are there already
         engine = self._engine()
         engine.write(t, fitted(value, t.shape, engine.cells.dtype, self.name))
         session.touch()
@@ -239,13 +241,15 @@ class Array(History, Readable):
         with session.lock:
             session.check_writable()
             engine = self._engine()
-            rows = np.asarray(rows)
+            if not engine.shape:
+                raise InvalidError(f"{self.name} has no axes, so nothing can be appended to it")
+            rows = elements(rows, engine.cells.dtype, self.name)
             if rows.ndim != len(engine.shape) or rows.shape[1:] != engine.shape[1:]:
                 raise InvalidError(
                     f"can't append rows of shape {rows.shape} to {self.name} of shape "
                     f"{engine.shape}; expected (k, {', '.join(map(str, engine.shape[1:]))})"
                 )
-            rows = fitted(rows, rows.shape, engine.cells.dtype, self.name)
+            check_size((engine.shape[0] + len(rows), *engine.shape[1:]))
             self._state.append(rows)
             session.touch()
             return engine.shape
@@ -263,6 +267,7 @@ class Array(History, Readable):
                 raise InvalidTypeError(f"lengths must be integers, not {wanted}")
             if any(n < 0 for n in wanted):
                 raise InvalidError(f"lengths can't be negative: {wanted}")
+            check_size(tuple(map(int, wanted)))
             self._state.resize(tuple(map(int, wanted)))
             session.touch()
 
@@ -385,6 +390,10 @@ class Array(History, Readable):
     def _repr_html_(self) -> str:
         rows = [(k, say_bytes(v) if k == "nbytes" else str(v)) for k, v in self.info.items()]
         return html_table(f"{self.name}:{self.version}", rows)
+
+
+def _same_box(a: Transform, b: Transform) -> bool:
+    return a.box is not None and (a.box, a.shape, a.axes) == (b.box, b.shape, b.axes)
 
 
 def codec_names(codecs: list[dict[str, Any]]) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Any
 from hubzarr.errors import InvalidTypeError, NotFoundError
 from hubzarr.session import Session
 
-__all__ = ["Attributes"]
+__all__ = ["Attributes", "checked"]
 
 
 class Attributes(MutableMapping[str, Any]):
@@ -67,20 +67,31 @@ class Attributes(MutableMapping[str, Any]):
         """Put other attributes in place of all."""
         with self._session.lock:
             self._session.check_writable()
-            checked = {k: _json(k, v) for k, v in values.items()}
+            new = checked(values)
             target = self._values()
             target.clear()
-            target.update(checked)
+            target.update(new)
             self._session.touch()
 
     def _change(self, values: Mapping[str, Any]) -> None:
         with self._session.lock:
             self._session.check_writable()
-            self._values().update({k: _json(k, v) for k, v in values.items()})
+            self._values().update(checked(values))
             self._session.touch()
 
     def __repr__(self) -> str:
         return f"Attributes({self._values()!r})"
+
+
+def checked(values: Mapping[str, Any] | None) -> dict[str, Any]:
+    """A private copy of attributes, as JSON will give them back."""
+    if values is None:
+        return {}
+    if not isinstance(values, Mapping):
+        raise InvalidTypeError(
+            f"attributes are a mapping of names to values, not {type(values).__name__}"
+        )
+    return {key: _json(key, value) for key, value in values.items()}
 
 
 def _json(key: str, value: Any) -> Any:

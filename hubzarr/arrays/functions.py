@@ -5,10 +5,12 @@ Statistics take the lazy path; everything else reads the elements first.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
+
+from hubzarr.errors import InvalidTypeError
 
 __all__ = ["apply_function", "apply_ufunc"]
 
@@ -27,6 +29,8 @@ _STATISTICS: dict[Callable[..., Any], str] = {
     np.nanmax: "nanmax",
 }
 _TAKEN = {"axis", "keepdims", "ddof", "dtype"}
+#: Bytes of elements that an operation in place has in memory at a time.
+STEP_BYTES = 64 << 20
 _REDUCERS = {np.add: "sum", np.minimum: "min", np.maximum: "max"}
 
 
@@ -42,15 +46,50 @@ def apply_ufunc(
         options["axis"] = axis
         if set(options) <= {"axis", "keepdims", "dtype"} and len(inputs) == 1:
             return getattr(inputs[0], _REDUCERS[ufunc])(**options)
-    arrays = [x.compute() if isinstance(x, kind) else x for x in inputs]
     if any(isinstance(out, kind) for out in outs):
         plain = {k: v for k, v in kwargs.items() if k != "out"}
-        results = getattr(ufunc, method)(*arrays, **plain)
-        results = results if isinstance(results, tuple) else (results,)
-        for out, result in zip(outs, results, strict=True):
-            out[...] = result
+        for key in _steps(inputs, plain, outs, kind) if method == "__call__" else [...]:
+            # A part of an input is the part that is written next: nothing is read too late.
+            arrays = [_elements(x, key, kind) for x in inputs]
+            results = getattr(ufunc, method)(*arrays, **plain)
+            results = results if isinstance(results, tuple) else (results,)
+            for out, result in zip(outs, results, strict=True):
+                _put(out, key, result, plain.get("casting", "same_kind"), ufunc)
         return outs if len(outs) > 1 else next(iter(outs))
+    arrays = [x.compute() if isinstance(x, kind) else x for x in inputs]
     return getattr(ufunc, method)(*arrays, **kwargs)
+
+
+def _steps(inputs: Any, plain: Mapping[str, Any], outs: Any, kind: Any) -> Iterable[Any]:
+    """Parts of ``a += 1`` that one after the other fit into memory, or the whole."""
+    out = outs[0]
+    alone = len(outs) == 1 and not set(plain) - {"casting", "dtype"}
+    if not alone or any(x is not out and (isinstance(x, kind) or np.ndim(x)) for x in inputs):
+        return [...]
+    rows = len(out) if out.ndim else 1
+    step = max(1, STEP_BYTES * rows // max(1, out.nbytes))
+    if step >= rows:
+        return [...]
+    chunk = (out.shards or out.chunks)[0] if hasattr(out, "shards") else 1
+    step = -(-step // chunk) * chunk
+    return (slice(i, i + step) for i in range(0, rows, step))
+
+
+def _elements(x: Any, key: Any, kind: Any) -> Any:
+    if not isinstance(x, kind):
+        return x
+    return x.compute() if key is ... else x[key].compute()
+
+
+def _put(out: Any, key: Any, result: Any, casting: Any, ufunc: np.ufunc) -> None:
+    """Write a result where NumPy would, and refuse what it would."""
+    given = np.asarray(result).dtype
+    if not np.can_cast(given, out.dtype, casting):
+        raise InvalidTypeError(
+            f"{ufunc.__name__} gives {given}, which can't be put into {out.dtype} by the rule "
+            f"{casting!r}; convert it yourself: a[...] = result.astype({str(out.dtype)!r})"
+        )
+    out[key] = result
 
 
 def apply_function(

@@ -99,6 +99,18 @@ class Readable(NDArrayOperatorsMixin):
             raise InvalidTypeError(f"{type(value).__name__} can't be used as an index")
         return value
 
+    def __eq__(self, other: object) -> Any:
+        if self.dtype.kind == "V":  # NumPy compares structures by an operator, not by a ufunc
+            return self.compute() == (other.compute() if isinstance(other, Readable) else other)
+        return super().__eq__(other)
+
+    def __ne__(self, other: object) -> Any:
+        if self.dtype.kind == "V":
+            return self.compute() != (other.compute() if isinstance(other, Readable) else other)
+        return super().__ne__(other)
+
+    __hash__ = None  # type: ignore[assignment]
+
     def __contains__(self, value: object) -> bool:
         return bool((self.compute() == value).any())
 

@@ -237,7 +237,7 @@ def bin_edges(
     engine: ArrayEngine, t: Transform, bins: Any = 10, range: Any = None
 ) -> tuple[Array, np.dtype[Any]]:
     """Edges of the bins of a histogram, and the dtype that elements are counted as."""
-    dtype = engine.cells.dtype.newbyteorder("=")
+    dtype = engine.cells.dtype
     if dtype.kind not in "biuf":
         raise InvalidTypeError(
             f"no histogram of dtype {dtype}; expected booleans, integers or floats"
@@ -246,7 +246,7 @@ def bin_edges(
         raise InvalidError(
             f"bins is {bins!r}, a rule that needs all elements; expected a number of bins, or edges"
         )
-    numbers = np.dtype("u1") if dtype.kind == "b" else dtype
+    numbers = np.dtype("u1") if dtype.kind == "b" else dtype.newbyteorder("=")
     sample = np.empty(0, numbers)
     if range is None and np.ndim(bins) == 0 and t.size:
         extremes = [reduce(engine, t, name) for name in ("min", "max")]

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
 from hubzarr.errors import InvalidError, InvalidTypeError
 
-__all__ = ["fitted"]
+__all__ = ["check_size", "elements", "fitted"]
+
+#: NumPy counts elements in signed 64-bit integers.
+MAX_SIZE = 2**63 - 1
+
+
+def check_size(shape: tuple[int, ...]) -> None:
+    """Refuse a shape of more elements than can be counted."""
+    if math.prod(n for n in shape if n) > MAX_SIZE:
+        raise InvalidError(
+            f"shape {shape} has more than 2**63 - 1 elements, which NumPy can't index; choose "
+            "smaller lengths, or several arrays"
+        )
 
 
 def fitted(
@@ -23,6 +36,22 @@ def fitted(
     InvalidTypeError
         It can't become the dtype at all.
     """
+    array = elements(value, dtype, name)
+    if array.shape == shape:
+        return array
+    while array.ndim > len(shape) and array.shape[0] == 1:
+        array = array[0]  # as NumPy: leading axes of length 1 don't count
+    try:
+        return np.broadcast_to(array, shape)
+    except ValueError as error:
+        raise InvalidError(
+            f"can't put values of shape {np.shape(value)} into a selection of {name} of shape "
+            f"{shape}: they don't broadcast"
+        ) from error
+
+
+def elements(value: Any, dtype: np.dtype[Any], name: str) -> np.ndarray[Any, Any]:
+    """The value as an array of a dtype; errors as for `fitted`."""
     try:
         if isinstance(value, np.ndarray | np.generic) or hasattr(value, "__array__"):
             array = np.asarray(value)
@@ -42,17 +71,7 @@ def fitted(
             f"values of type {type(value).__name__} can't become {dtype} elements of {name}: "
             f"{error}"
         ) from error
-    if array.shape == shape:
-        return array
-    while array.ndim > len(shape) and array.shape[0] == 1:
-        array = array[0]  # as NumPy: leading axes of length 1 don't count
-    try:
-        return np.broadcast_to(array, shape)
-    except ValueError as error:
-        raise InvalidError(
-            f"can't put values of shape {np.shape(value)} into a selection of {name} of shape "
-            f"{shape}: they don't broadcast"
-        ) from error
+    return array
 
 
 def _check_kinds(given: np.dtype[Any], wanted: np.dtype[Any], name: str) -> None:

@@ -120,7 +120,15 @@ class Indexer:
 
 
 class Blocks:
-    """Views of the cells of an array, by their position in the chunk grid."""
+    """Views of the cells of an array, by their position in the chunk grid.
+
+    Examples
+    --------
+    >>> import hubzarr as hub
+    >>> a = hub.from_numpy(np.arange(12).reshape(4, 3), "views/blocks", chunks=(2, 2))
+    >>> a.blocks.shape, a.blocks[1, 0].tolist(), a.blocks[0].shape
+    ((2, 2), [[6, 7], [9, 10]], (2, 3))
+    """
 
     def __init__(self, array: Array) -> None:
         self._array = array
@@ -130,12 +138,14 @@ class Blocks:
         """Extent of the chunk grid."""
         return self._array._engine().table.grid
 
-    def __getitem__(self, cell: int | tuple[int, ...]) -> View:
-        at = (cell,) if isinstance(cell, int) else tuple(cell)
+    def __getitem__(self, cell: Any) -> View:
+        found = apply(identity(self.shape), cell)
+        if found.box is None:
+            raise InvalidError(
+                f"blocks are chosen by integers and slices of step 1, not {cell!r}; use a[...] "
+                "for other selections"
+            )
         size = self._array._engine().cells.cell_shape
-        if len(at) != len(size):
-            raise InvalidError(f"a block has {len(size)} coordinates, not {len(at)}")
-        grid = apply(identity(self.shape), at).box or ()
-        box = tuple(slice(g[0] * c, (g[0] + 1) * c) for g, c in zip(grid, size, strict=False))
-        view: View = self._array[box]
+        box = tuple(slice(a * c, b * c) for (a, b), c in zip(found.box, size, strict=False))
+        view: View = self._array[(*box, ...)]
         return view

@@ -65,7 +65,7 @@ def fallback_supported(name: str, dtype: Any) -> bool:
     if kind in "cf":
         return name in _ORDER | _MOMENTS
     if kind == "m":
-        return name in _ORDER or name in ("sum", "mean")
+        return name in _ORDER or name in ("sum", "mean", "nansum", "nanmean")
     if kind == "M":
         return name in _ORDER
     return kind in "USTO" and name in ("min", "max")
@@ -105,7 +105,8 @@ def measure_part(block: Array, name: str, axes: Axes = None, keepdims: bool = Fa
     if block.dtype.kind in "cfmM":
         missing = np.isnat(block) if block.dtype.kind in "mM" else np.isnan(block)
         holes = np.count_nonzero(missing, axis=axes, keepdims=keepdims)
-        if name.startswith("nan") and name not in _ORDER:
+        # NumPy's nansum and nanmean don't leave out NaT.
+        if name.startswith("nan") and name not in _ORDER and block.dtype.kind != "m":
             block = np.where(missing, block.dtype.type(0), block)
     else:
         missing = None
@@ -248,7 +249,7 @@ def finish_part(
         value = np.asarray(part.value)
         return (value if given.kind in "USTO" else value.astype(given))[()]
     if given.kind == "m":
-        return part.value if name == "sum" else part.value / part.size
+        return part.value if name.endswith("sum") else part.value / part.size
     n = part.size - (part.holes if name.startswith("nan") else 0)
     with np.errstate(all="ignore"):
         if name.endswith("sum"):
