@@ -19,7 +19,7 @@ def main() -> None:
     # As a lazy DataArray: dask reads the chunks of this commit when they are needed.
     weather = xr.DataArray(
         stored.to_dask(),
-        dims=stored.zarr.metadata.dimension_names,
+        dims=stored.dimension_names,
         coords={"day": days.astype("datetime64[ns]")},
         attrs=dict(stored.attributes),
     )
@@ -29,6 +29,13 @@ def main() -> None:
     # And back: any dask array becomes a named array in one commit.
     result = hub.from_dask(da.asarray(monthly.data), "examples/weather-monthly", overwrite=True)
     print(repr(result), result.mean())
+
+    # A whole dataset, with one history for all of its arrays.
+    store = hub.store("examples/weather-dataset")
+    xr.Dataset({"t": weather[:31].compute()}).to_zarr(store, mode="w", consolidated=False)
+    print(store.session.commit("January").changes.keys())
+    january = xr.open_zarr(hub.store("examples/weather-dataset", mode="r"), consolidated=False)
+    print(january.sizes)
 
     # Any version is a Zarr store, too, for everything that reads Zarr.
     plain = zarr.open_array(stored.store, mode="r")
