@@ -92,9 +92,9 @@ class View(Readable):
 
 def select(array: Array, t: Transform, key: Any) -> Any:
     """A view, or the element itself where NumPy gives a scalar."""
-    if not t.shape and key is not Ellipsis:
-        return array._engine().read(t)[()]
-    return View(array, t)
+    if t.shape or key is Ellipsis or (type(key) is tuple and any(k is Ellipsis for k in key)):
+        return View(array, t)
+    return array._engine().read(t)[()]
 
 
 class Indexer:
