@@ -185,11 +185,12 @@ def say(seconds):
 
 
 def cell(row, name):
-    """Time of one library in a row, its rate where bytes were moved, its ratio to hubzarr."""
-    seconds = row.medians()[name]
-    text = say(seconds)
+    """Median and best of one library in a row, as a rate where bytes were moved; its ratio."""
+    seconds, best = row.medians()[name], min(row.seconds[name])
     if row.nbytes:
-        text += f" ({row.nbytes / seconds / 1e6:,.0f} MB/s)"
+        text = f"{row.nbytes / seconds / 1e6:,.0f} ({row.nbytes / best / 1e6:,.0f}) MB/s"
+    else:
+        text = f"{say(seconds)} ({say(best)})"
     if name != OURS and OURS in row.seconds:
         text += f", {row.ratio(name):.3g}×"
     if name in row.notes:

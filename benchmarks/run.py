@@ -92,8 +92,14 @@ def main(given=None):
     sizes = QUICK if options.quick else FULL if options.full else Sizes()
     rivals = None if options.rivals is None else ["hubzarr", *options.rivals.split(",")]
     about = machine()
-    rows = measure(options.only, rivals, sizes, options.dir)
-    save(rows, about, options.output)
+    rows = []
+
+    def keep(row):
+        rows.append(row)
+        show(row)
+        save(rows, about, options.output)  # now, so that stopping early loses nothing
+
+    measure(options.only, rivals, sizes, options.dir, keep)
     print(f"written: {options.output / 'results.json'}, {options.output / 'results.md'}")
 
 

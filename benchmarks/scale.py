@@ -201,7 +201,7 @@ PROOFS = {"billion": billion, "growth": growth, "history": history}
 def say(name, value):
     """One number for people."""
     if isinstance(value, dict):
-        return ", ".join(f"{key}: {say(name, part)}" for key, part in value.items())
+        return ", ".join(f"{key}: {say(f'{name} {key}', part)}" for key, part in value.items())
     if "byte" in name or "memory" in name:
         return say_bytes(value)
     if isinstance(value, int):
