@@ -193,7 +193,7 @@ def decode(data: bytes, path: str) -> Manifest:
     except (ValueError, KeyError, TypeError) as error:
         raise DamagedError(
             f"manifest {path} is damaged: it is not the JSON that hubzarr writes ({error!r}); "
-            "restore the file from a copy, or load an earlier point with @",
+            "restore the file from a copy, or load an earlier commit by its number, as in name@7",
             path=path,
         ) from error
     if number != FORMAT:
@@ -208,7 +208,8 @@ def decode(data: bytes, path: str) -> Manifest:
     if value.get("digest") != digest:
         raise DamagedError(
             f"manifest {path} is damaged: its digest does not match its content, so it was "
-            "changed after it was written; restore the file from a copy",
+            "changed after it was written; restore the file from a copy, or load an earlier "
+            "commit by its number, as in name@7",
             path=path,
         )
     nodes = value.get("nodes")

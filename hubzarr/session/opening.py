@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from hubzarr.errors import ExistsError, NotFoundError, UnsupportedError
+from hubzarr.errors import DamagedError, ExistsError, NotFoundError, UnsupportedError
 from hubzarr.history.log import ancestors, extended
 from hubzarr.history.manifest import Manifest, Node
 from hubzarr.history.nodes import with_nodes
@@ -143,7 +143,12 @@ def open_session(
     NotFoundError
         No such version or point; the message lists what there is.
     """
-    newest = head(storage, version)
+    try:
+        newest = head(storage, version)
+    except DamagedError:
+        newest = _numbered(storage, version, point)
+        if newest is None:
+            raise
     if newest is None or newest.commit.state == "deleted":
         raise _no_version(storage, version, name, newest)
     manifest = newest if point is None else manifest_at(storage, newest, point, name)
@@ -161,6 +166,12 @@ def open_session(
     session.interval = sync_interval
     session.may_write = mode == "r+"
     return session
+
+
+def _numbered(storage: Storage, version: str, point: str | None) -> Manifest | None:
+    """The commit that a point names by its number: what a damaged newest one can't hide."""
+    wanted = None if point is None else parse_point(point)
+    return read_manifest(storage, version, wanted) if isinstance(wanted, int) else None
 
 
 def _no_version(

@@ -160,9 +160,11 @@ def check_statistic(a, x, name, axis):
         expected = None
     try:
         found = getattr(a, name)(axis=axis)
-    except (InvalidTypeError, InvalidError) as error:
+    except InvalidTypeError as error:
+        found = error
+    if isinstance(found, InvalidTypeError):
         assert expected is None or (x.dtype.kind == "T" and name == "sum")  # joins them
-        assert "cast" in str(error) or "statistic" in str(error)
+        assert "choose another statistic" in str(found)
         return
     if axis is None:
         lazily = getattr(a, name)(compute=False).compute(scheduler="synchronous")
