@@ -33,6 +33,8 @@ class Readable(NDArrayOperatorsMixin):
     answered from what the manifest knows where that is possible; see `mean`.
     """
 
+    __slots__ = ()
+
     #: NumPy operators with arrays on their left come to us.
     __array_priority__: ClassVar[float] = 20.0
 
