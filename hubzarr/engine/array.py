@@ -24,6 +24,7 @@ from hubzarr.indexing import Piece, Transform, box_pieces
 from hubzarr.indexing import pieces as pieces_of
 from hubzarr.stats import Rows, channels
 from hubzarr.table.table import TableDraft
+from hubzarr.table.walk import written_cells
 
 __all__ = ["ArrayEngine", "grid_of"]
 
@@ -138,7 +139,11 @@ class ArrayEngine:
         """Take what was not written from the stored cell."""
         if write_id:
             stored = self.cells.read_cell(write_id, cell)
-            inside = tuple(map(slice, self.extent(cell)))
+            # Not `extent`, which may grow while the pool stores the cell.
+            inside = tuple(map(slice, buffer.data.shape[: len(cell)]))
+            if buffer.cut is not None:
+                stored = stored.copy()
+                stored[buffer.cut :] = self.cells.codec.fill_value
             buffer.fill_from(stored[inside].reshape(buffer.data.shape))
         else:
             fill = np.asarray(self.cells.codec.fill_value, self.cells.dtype)
@@ -187,7 +192,7 @@ class ArrayEngine:
     def spans_rows(self) -> bool:
         """Whether each cell spans all axes but the first, as `write_row` needs."""
         return bool(self.shape) and all(
-            n <= c for n, c in zip(self.shape[1:], self.cells.cell_shape[1:], strict=True)
+            0 < n <= c for n, c in zip(self.shape[1:], self.cells.cell_shape[1:], strict=True)
         )
 
     def _write_whole(self, plan: list[Piece], value: Array) -> Iterator[Piece]:
@@ -197,7 +202,12 @@ class ArrayEngine:
             return iter(plan)
         for piece in whole:
             self.settle_cell(piece.cell)
-        store_whole(self, whole, value)
+        try:
+            store_whole(self, whole, value)
+        except BaseException:
+            # Some of its objects may be there, or may still be on their way.
+            self.writes.retire(self.writes.current)
+            raise
         for piece in whole:
             # Only now: had a store failed, what was written before would still count.
             self._drop(piece.cell)
@@ -250,7 +260,7 @@ class ArrayEngine:
 
     def _memory(self, shape: Cell) -> Array:
         for i, spare in enumerate(self._spare):
-            if spare.shape == shape:
+            if spare.shape == shape and spare.dtype == self.cells.dtype:
                 return self._spare.pop(i)
         return np.empty(shape, self.cells.dtype)
 
@@ -276,6 +286,7 @@ class ArrayEngine:
         buffer = self.buffers[cell]
         before = self.id_of(cell)
         write_id = self.fresh_id((cell,))
+        cells, extent = self.cells, self.extent(cell)  # an append may change them meanwhile
         partial = not buffer.full
         if partial:
             buffer.memory[len(buffer.rows) :] = self.cells.codec.fill_value
@@ -283,8 +294,7 @@ class ArrayEngine:
         def work() -> Rows | None:
             if buffer.missing:
                 self._fill(cell, buffer, before)
-            block = buffer.data.reshape(self.extent(cell))
-            return self.cells.store_cell(write_id, cell, block)
+            return cells.store_cell(write_id, cell, buffer.data.reshape(extent))
 
         future = at_once(work) if here else submit(self.cells.storage.concurrency, work)
         del self.buffers[cell]
@@ -298,6 +308,7 @@ class ArrayEngine:
         error = future.exception()
         if error is not None:
             self.buffers[cell] = buffer
+            self.writes.retire(write_id)  # the object may be there, or still on its way
             raise error
         self.buffered_bytes -= buffer.memory.nbytes
         if partial and buffer.memory.shape == self.cells.cell_shape:
@@ -343,23 +354,26 @@ class ArrayEngine:
         with self.lock:
             old = self.shape
             grows = all(b >= a for a, b in zip(old, shape, strict=True))
-            if not (grows and old[1:] == shape[1:]):
+            if grows and old[1:] == shape[1:]:
+                self._settle_edge()
+            else:
                 self.flush()
             before = None if grows else (self.cells, self.table.copy())
-            self.shape = shape
-            self.table.resize(grid_of(shape, self.cells.cell_shape))
-            self._fit_channels()
-            if before is None:
-                self._grow_buffers()
-                return
-            # A cell that was cut off may come back: its object's name is taken.
-            self.writes.rotate()
             try:
+                self.table.resize(grid_of(shape, self.cells.cell_shape))
+                self.shape = shape
+                self._fit_channels()
+                if before is None:
+                    self._grow_buffers()
+                    return
+                # A cell that was cut off may come back: its object's name is taken.
+                self.writes.rotate()
                 self._trim(old)
             except BaseException:
-                self.discard()
-                self.writes.rotate()
-                self.shape, (self.cells, self.table) = old, before
+                if before is not None:
+                    self.discard()
+                    self.writes.rotate()
+                    self.shape, (self.cells, self.table) = old, before
                 raise
 
     def _fit_channels(self) -> None:
@@ -369,11 +383,14 @@ class ArrayEngine:
             self.cells = self.cells.with_channels(now)
             self.table.forget_statistics(now)
 
-    def _grow_buffers(self) -> None:
+    def _settle_edge(self) -> None:
+        """Wait for cells that are being stored and have room for more rows."""
         for cell in list(self.storing):
             buffer = self.storing[cell][1]
-            if self.extent(cell)[0] > len(buffer.rows):
+            if len(buffer.rows) < len(buffer.memory):
                 self._finish(cell)
+
+    def _grow_buffers(self) -> None:
         for cell, buffer in self.buffers.items():
             if self.extent(cell)[0] > len(buffer.rows):
                 buffer.grow(self.extent(cell)[0])
@@ -396,11 +413,10 @@ class ArrayEngine:
             self._fit_channels()
             if rows % size:
                 # What this session stored of the last cells may hold some of the rows.
-                edge = self.table.ids.read_box((grid[0] - 1, *(0,) * (len(grid) - 1)), grid)
-                for at in np.argwhere(edge).tolist():
-                    cell = (grid[0] - 1, *at[1:])
+                start = (grid[0] - 1, *(0,) * (len(grid) - 1))
+                for cell in written_cells(self.table.ids, start, grid):
                     if self.writes.has(self.id_of(cell)):
-                        self._fill(cell, self._buffer(cell), self.id_of(cell))
+                        self._buffer(cell).cut = rows % size
             self.writes.rotate()  # the names of objects that were cut off are taken
 
     def _trim(self, old: Cell) -> None:
@@ -408,15 +424,13 @@ class ArrayEngine:
         for axis, (before, after) in enumerate(zip(old, self.shape, strict=True)):
             size = self.cells.cell_shape[axis]
             if after < before and after % size:
-                box = tuple(
-                    (after // size, after // size + 1) if d == axis else (0, g)
-                    for d, g in enumerate(grid_of(self.shape, self.cells.cell_shape))
-                )
-                for cell in np.ndindex(*[b - a for a, b in box]):
-                    at = tuple(a + c for (a, _), c in zip(box, cell, strict=True))
-                    write_id = self.id_of(at)
-                    if write_id:
-                        self._fill(at, self._buffer(at), write_id)
+                edge, grid = after // size, grid_of(self.shape, self.cells.cell_shape)
+                start = tuple(edge if d == axis else 0 for d in range(len(grid)))
+                stop = tuple(edge + 1 if d == axis else g for d, g in enumerate(grid))
+                for cell in written_cells(self.table.ids, start, stop):
+                    buffer = self._buffer(cell)  # waits if it is being stored
+                    self._fill(cell, buffer, self.id_of(cell))
+                    self._bound()
         self.flush()
 
     def fill_scalar(self) -> Any:

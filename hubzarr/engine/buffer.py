@@ -26,7 +26,7 @@ class CellBuffer:
         Rows of axis 0 that lie inside the array.
     """
 
-    __slots__ = ("data", "mask", "memory", "missing", "rows")
+    __slots__ = ("cut", "data", "mask", "memory", "missing", "rows")
 
     def __init__(self, memory: Array, extent: int) -> None:
         self.memory = memory
@@ -36,6 +36,8 @@ class CellBuffer:
         #: Rows not written whole yet; 0 means that the buffer holds the whole cell.
         self.missing = extent
         self.mask: Array | None = None
+        #: Rows of the stored cell that count, if not all: later ones were taken back.
+        self.cut: int | None = None
 
     @property
     def full(self) -> bool:

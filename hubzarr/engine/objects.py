@@ -56,6 +56,11 @@ class WriteIds:
         self.current = self._draw()
         return self.take()
 
+    def retire(self, write_id: int) -> None:
+        """No object is to be stored under an id any more."""
+        if self.current == write_id:
+            self.current = self._draw()
+
     def has(self, write_id: int) -> bool:
         """Whether an id that was taken belongs to the commit to come."""
         return bool(self.used) and (self.used[-1] == write_id or write_id in self.used)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 
 from hubzarr.config import get_config
 
@@ -105,6 +105,7 @@ def map_all[S, T](
             out.extend(future.result())
         except BaseException as error:
             failure = failure or error
+            wait((future,))  # an interrupt ends our waiting, not the work
     if failure is not None:
         raise failure
     return out

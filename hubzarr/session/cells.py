@@ -11,6 +11,7 @@ from hubzarr.engine import CellStore
 from hubzarr.engine.array import grid_of
 from hubzarr.stats import channels
 from hubzarr.table.table import Table, TableDraft, changed_blocks
+from hubzarr.table.walk import written_cells
 
 __all__ = ["CellMerge", "Policy", "unlike"]
 
@@ -119,8 +120,7 @@ class CellMerge:
             edge = n // sizes[axis]
             start = tuple(edge if d == axis else 0 for d in range(len(grid)))
             stop = tuple(edge + 1 if d == axis else g for d, g in enumerate(grid))
-            for within in np.argwhere(draft.ids.read_box(start, stop)).tolist():
-                cell = tuple(a + w for a, w in zip(start, within, strict=True))
+            for cell in written_cells(draft.ids, start, stop):
                 write_id = draft.id_of(cell)
                 if all(c < g for c, g in zip(cell, self.tables[2].grid, strict=True)) and (
                     write_id == int(self.tables[2].ids.get(cell))
@@ -166,7 +166,8 @@ class CellMerge:
         self, draft: TableDraft, at: Cell, ids: tuple[int, int, int], conflicts: list[str]
     ) -> None:
         cell = at if self.shape else ()
-        inside = tuple(map(slice, self._extent(cell)))
+        # With an ellipsis an array without axes stays an array.
+        inside: tuple[Any, ...] = (*map(slice, self._extent(cell)), ...)
         base, mine, theirs = (self._chunk(write_id, cell)[inside] for write_id in ids)
         changed = unlike(mine, base)
         if self.limit is not None:
@@ -232,7 +233,9 @@ def unlike(a: Array, b: Array) -> Array:
     """Where two arrays differ, bit for bit for floats, so that NaN equals itself."""
     if a.dtype.kind == "f" and a.dtype.itemsize in (2, 4, 8):
         bits = f"u{a.dtype.itemsize}"
-        return np.asarray(np.ascontiguousarray(a).view(bits) != np.ascontiguousarray(b).view(bits))
-    if a.dtype.kind in "cmM":
+        return np.asarray(a.view(bits) != b.view(bits))
+    if a.dtype.kind == "c":
+        return np.asarray(unlike(a.real, b.real) | unlike(a.imag, b.imag))
+    if a.dtype.kind in "mM":
         return np.asarray((a != b) & ~((a != a) & (b != b)))
     return np.asarray(a != b)

@@ -114,6 +114,7 @@ def _forget_parent() -> None:
     """
     for session in list(_sessions):
         session.lock = threading.RLock()
+        session.writes.reset()  # the parent goes on with its own
         session.in_transaction = session.sync_due = session.queued = False
         session.reader.after_fork()
         for state in session.states.values():

@@ -242,9 +242,14 @@ class Session:
     # -- commits -------------------------------------------------------------
 
     def sync(self) -> None:
-        """Commit what was written, without a message; nothing to do is fine."""
+        """Commit what was written, without a message; nothing to do is fine.
+
+        In a transaction it is stored only: nobody sees it before the end.
+        """
         with self.lock:
-            if self.dirty:
+            if self.in_transaction:
+                self.flush()
+            elif self.dirty:
                 self.commit(None)
 
     def commit(
@@ -265,6 +270,11 @@ class Session:
         """
         policy = policy_of(conflict)
         with self.lock:
+            if self.in_transaction:
+                raise InvalidError(
+                    "a transaction is one commit, made at its end: end it before the next commit, "
+                    "or before the handle is closed"
+                )
             self.failure = None  # this is the next attempt at what failed
             self.check_writable()
             try:

@@ -189,9 +189,10 @@ class ArrayState:
 
     def resize(self, shape: tuple[int, ...]) -> None:
         """Change the shape."""
-        if self.shape and shape[0] != self.shape[0]:
-            self.appended = None
+        moved = bool(self.shape) and shape[0] != self.shape[0]
         self.engine.resize(shape)
+        if moved:
+            self.appended = None
         self.document["shape"] = list(shape)
 
     def grow(self, rows: int) -> int:
@@ -211,9 +212,11 @@ class ArrayState:
             box = ((start, start + len(rows)), *((0, n) for n in self.shape[1:]))
             self.engine.write(Transform(rows.shape, box, tuple(range(rows.ndim))), rows)
         except BaseException:
-            self.engine.cut_rows(start)
-            self.document["shape"] = list(self.shape)
-            self.appended = counted
+            try:
+                self.engine.cut_rows(start)
+            finally:
+                self.document["shape"] = list(self.shape)
+                self.appended = counted
             raise
 
     def adopt(self, node: Node, appended: int | None) -> None:

@@ -18,6 +18,7 @@ from hubzarr.table.tree import (
     levels_for,
     overlap,
 )
+from hubzarr.table.walk import written_leaves
 
 __all__ = ["TreeDraft"]
 
@@ -37,6 +38,8 @@ class TreeDraft:
     def __init__(self, tree: Tree) -> None:
         self.tree = tree
         self.dirty: dict[Cell, Block] = {}
+        #: Changed leaves that a frozen tree shows too: copied before they change again.
+        self._shared: set[Cell] = set()
 
     def copy(self) -> TreeDraft:
         """The same changes, apart from these."""
@@ -54,6 +57,9 @@ class TreeDraft:
         rows = self.dirty.get(index)
         if rows is None:
             rows = self.dirty[index] = self.tree.leaf(index).copy()
+        elif index in self._shared:
+            rows = self.dirty[index] = rows.copy()
+            self._shared.discard(index)
         return rows
 
     def get(self, cell: Cell) -> Any:
@@ -98,7 +104,10 @@ class TreeDraft:
         for axis, (before, after) in enumerate(zip(old, grid, strict=True)):
             if after < before:
                 start = tuple(after if d == axis else 0 for d in range(len(old)))
-                self.set_box(start, old, np.zeros((), self.tree.kind.leaf.base))
+                # Only what holds anything: the grid may be larger than any memory.
+                for index, _ in written_leaves(self, start, old):
+                    inside, _ = overlap(index, self.tree.block, start, old)
+                    self.own_leaf(index)[inside] = np.zeros((), self.tree.kind.leaf.base)
 
     def freeze(self, pack: Pack) -> Tree:
         """The tree with the changes in it; its new pages go into `pack`.
@@ -109,6 +118,7 @@ class TreeDraft:
         if not self.dirty and not tree.lifted_levels and tree.text is not None:
             return tree
         held: dict[bytes, Block] = {}
+        self._shared = set(self.dirty)
         first = (0,) * len(tree.block)
         blocks: dict[Cell, Block] = self.dirty
         for level in range(tree.levels - 1):

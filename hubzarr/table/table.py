@@ -24,7 +24,7 @@ from hubzarr.table.tree import (
     levels_for,
     overlap,
 )
-from hubzarr.table.walk import written_blocks
+from hubzarr.table.walk import written_blocks, written_leaves
 
 __all__ = ["Table", "TableDraft", "changed_blocks", "changed_cells"]
 
@@ -277,12 +277,10 @@ class TableDraft:
             draft: TreeDraft | None = getattr(self, name)
             if draft is not None:
                 fresh = TreeDraft(Tree.new(draft.tree.reader, draft.tree.kind, grid, block))
-                for index in block_indices(zero, keep, draft.tree.block):
+                for index, rows in written_leaves(draft, zero, keep):
                     inside, outside = overlap(index, draft.tree.block, zero, keep)
-                    rows = draft.leaf(index)[inside]
-                    if rows.tobytes().count(0) != rows.nbytes:
-                        first = tuple(s.start for s in outside)
-                        fresh.set_box(first, tuple(s.stop for s in outside), rows)
+                    first = tuple(s.start for s in outside)
+                    fresh.set_box(first, tuple(s.stop for s in outside), rows[inside])
                 setattr(self, name, fresh)
 
     def freeze(self) -> tuple[Table, dict[str, list[bytes]]]:
@@ -324,8 +322,13 @@ def changed_blocks(a: Table, b: Table) -> Iterator[tuple[Cell, Block, Block]]:
         for index, ids_a, ids_b in differing_leaves(a.ids, b.ids):
             yield tuple(i * n for i, n in zip(index, a.block, strict=True)), ids_a, ids_b
         return
-    grid = tuple(max(x, y) for x, y in zip(a.grid, b.grid, strict=True))
-    for index in block_indices((0,) * len(grid), grid, b.block):
+    # Only where either holds anything: the grid may be larger than any memory.
+    touched = {tuple(f // n for f, n in zip(first, b.block, strict=True))
+               for first, _ in b.ids.written_leaves()}  # fmt: skip
+    for first, _ in a.ids.written_leaves():
+        stop = tuple(min(f + n, g) for f, n, g in zip(first, a.block, a.grid, strict=True))
+        touched.update(block_indices(first, stop, b.block))
+    for index in sorted(touched):
         first = tuple(i * n for i, n in zip(index, b.block, strict=True))
         ids_a = _ids_within(a.ids, first, b.block)
         ids_b = _ids_within(b.ids, first, b.block)

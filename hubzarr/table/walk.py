@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hubzarr.table.draft import TreeDraft
 from hubzarr.table.tree import Block, Cell, Tree, overlap
 
-__all__ = ["written_blocks"]
+if TYPE_CHECKING:
+    from hubzarr.table.draft import TreeDraft
+
+__all__ = ["written_blocks", "written_cells", "written_leaves"]
 
 
 def written_blocks(draft: TreeDraft, start: Cell, stop: Cell) -> Iterator[tuple[Cell, Block]]:
@@ -25,20 +28,36 @@ def written_blocks(draft: TreeDraft, start: Cell, stop: Cell) -> Iterator[tuple[
     ids : ndarray
         Its write ids, 0 where nothing was written.
     """
+    block = draft.tree.block
+    for index, rows in written_leaves(draft, start, stop):
+        inside, _ = overlap(index, block, start, stop)
+        ids = rows[inside]
+        if ids.any():
+            first = tuple(
+                i * n + part.start for i, n, part in zip(index, block, inside, strict=True)
+            )
+            yield first, ids
+
+
+def written_cells(draft: TreeDraft, start: Cell, stop: Cell) -> Iterator[Cell]:
+    """Cells of a box that hold any write id, as `written_blocks` finds them."""
+    for first, ids in written_blocks(draft, start, stop):
+        for within in np.argwhere(ids).tolist():
+            yield tuple(f + w for f, w in zip(first, within, strict=True))
+
+
+def written_leaves(draft: TreeDraft, start: Cell, stop: Cell) -> Iterator[tuple[Cell, Block]]:
+    """Leaves that may hold anything inside a box: (block coordinates, rows).
+
+    Works for write ids and for statistics. Changed leaves come last.
+    """
     tree, dirty = draft.tree, dict(draft.dirty)
     top = tree.levels - 1
-    leaves = _leaves(tree, top, tree.root_block(), (0,) * len(start), start, stop, dirty)
-    for blocks in (leaves, iter(dirty.items())):
-        for index, rows in blocks:
-            inside, _ = overlap(index, tree.block, start, stop)
-            if any(part.start >= part.stop for part in inside):
-                continue
-            ids = rows[inside]
-            if ids.any():
-                first = tuple(
-                    i * n + part.start for i, n, part in zip(index, tree.block, inside, strict=True)
-                )
-                yield first, ids
+    yield from _leaves(tree, top, tree.root_block(), (0,) * len(start), start, stop, dirty)
+    for index, rows in dirty.items():
+        inside, _ = overlap(index, tree.block, start, stop)
+        if all(part.start < part.stop for part in inside):
+            yield index, rows
 
 
 def _leaves(
@@ -52,7 +71,10 @@ def _leaves(
 ) -> Iterator[tuple[Cell, Block]]:
     """Leaves below a block that hold anything and touch a box: (block coordinates, rows)."""
     if level == 0:
-        if at not in skip:
+        if at not in skip and all(
+            i * n < b and (i + 1) * n > a
+            for i, n, a, b in zip(at, tree.block, start, stop, strict=True)
+        ):
             yield at, block
         return
     span = tree.span(level)
