@@ -180,8 +180,8 @@ class ArrayEngine:
             buffer = self.buffers.get(cell)
             if buffer is None:
                 self._reap()
+                self._bound()  # not after: the new buffer could leave before the row is in it
                 buffer = self._buffer(cell)
-                self._bound()
             row %= rows
             buffer.data[row] = value
             buffer.mark_row(row)

@@ -34,13 +34,14 @@ def a():
     return hub.from_numpy(np.arange(24).reshape(6, 4), "handles/a", chunks=(2, 4))
 
 
-def full_disk(array):
-    """Let every write of a handle fail; returns what ends that."""
+def full_disk(array, at=1):
+    """Let every write of a handle fail, from the given one on; returns what ends that."""
     session = array._session
     faulty = FaultyStorage(session.storage)
     faulty.schedule(
         Fault(
             verb="write",
+            at=at,
             times=ALWAYS,
             error=lambda: storage_error(OSError(errno.ENOSPC, "full"), "write", "/disk/object"),
         )
@@ -446,3 +447,51 @@ def test_processes_do_not_share_handles(a):
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     a.flush()
     assert a[...][:2, 0].tolist() == [9, 8]
+
+
+@pytest.mark.parametrize("shape", [(5, 4), (5,), (6, 3)])
+@pytest.mark.parametrize("committed", [True, False])
+def test_an_append_that_fails_at_any_write(shape, committed, monkeypatch):
+    """Rows before it were stored, buffered or both, by this handle."""
+    monkeypatch.setenv("HUBZARR_BUFFER_BYTES", "100")
+    tail = shape[1:]
+    for at in range(1, 8):
+        a = hub.array((0, *tail), f"fails/a{at}", dtype="i8", chunks=(2, *tail))
+        x = np.arange(np.prod(shape)).reshape(shape) + 1
+        a.append(x[:4])
+        if committed:
+            a.commit("some")
+        a.append(x[4:])
+        repair = full_disk(a, at)
+        rows = np.full((7, *tail), 99)
+        try:
+            a.append(rows)
+            x = np.concatenate([x, rows])
+        except StorageError:
+            pass
+        assert a.shape == x.shape
+        assert np.array_equal(a[...], x)
+        repair()
+        assert a.sum() == x.sum()
+        a.append(rows[:2] - 1)
+        a[0] = 3
+        x[0] = 3
+        x = np.concatenate([x, rows[:2] - 1])
+        a.commit("after")
+        found = hub.load(a.name)
+        assert np.array_equal(found, x)
+        assert (found.sum(), found.max()) == (x.sum(), x.max())
+        hub.delete(a.name)
+
+
+def test_rows_survive_a_buffer_that_is_too_small(monkeypatch):
+    """The buffer of a row's cell once left for the store before the row was in it."""
+    monkeypatch.setenv("HUBZARR_BUFFER_BYTES", "1")
+    x = np.zeros((40, 4), "i8")
+    a = hub.array(x.shape, "handles/small", dtype="i8", chunks=(2, 4))
+    for step in range(200):
+        row = step * 7 % 40
+        a[row] = x[row] = step
+    assert np.array_equal(a[...], x)
+    a.commit("rows")
+    assert np.array_equal(hub.load("handles/small"), x)
