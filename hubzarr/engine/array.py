@@ -23,7 +23,7 @@ from hubzarr.errors import DamagedError
 from hubzarr.indexing import Piece, Transform, box_pieces
 from hubzarr.indexing import pieces as pieces_of
 from hubzarr.stats import Rows, channels
-from hubzarr.table.table import TableDraft
+from hubzarr.table.table import Table, TableDraft
 from hubzarr.table.walk import written_cells
 
 __all__ = ["ArrayEngine", "grid_of"]
@@ -71,6 +71,8 @@ class ArrayEngine:
         self.storing: dict[Cell, tuple[Future[Rows | None], CellBuffer, int, bool]] = {}
         self.buffered_bytes = 0
         self._spare: list[Array] = []
+        #: Statistics of boxes of one state of the table, for those who ask again.
+        self.known_rows: tuple[Table, dict[Any, Rows]] | None = None
         # Asking the configuration costs more than a small write, so it is asked once.
         self.buffer_limit = get_config().buffer_bytes
         self.in_flight = 2 * threads_for(cells.storage.concurrency)

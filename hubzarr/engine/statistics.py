@@ -43,6 +43,8 @@ type Cell = tuple[int, ...]
 
 #: Rows of single chunks that are held at once before they are combined.
 WAVE: Final = 4096
+#: Boxes whose statistics an engine remembers: std often follows mean.
+BOXES_KNOWN: Final = 64
 #: Cells whose statistics are held at once.
 SLAB: Final = 1 << 16
 #: Bytes of inner chunks of one shard that are decoded at once.
@@ -69,11 +71,14 @@ class BoxPlan:
         Parts of chunks that the box cuts.
     unknown : iterator of Job
         Chunks wholly inside without stored statistics; to be walked once.
+    table : Table
+        The state that was asked.
     """
 
     known: Rows
     border: list[Job]
     unknown: Iterable[Job]
+    table: Table
 
     @property
     def channels(self) -> int:
@@ -116,8 +121,17 @@ def box_rows(engine: ArrayEngine, box: Box) -> Rows:
         Shape ``(k,)``: k is the length of the box's last axis if the array's statistics
         are kept per channel, else 1.
     """
-    plan = plan_box(engine, box)
-    return measure_jobs(engine.cells, plan.jobs(), plan.known)
+    table = settle(engine)
+    known = engine.known_rows
+    if known is None or known[0] is not table or len(known[1]) >= BOXES_KNOWN:
+        known = engine.known_rows = (table, {})
+    rows = known[1].get(box)
+    if rows is None:
+        plan = plan_box(engine, box)
+        rows = measure_jobs(engine.cells, plan.jobs(), plan.known)
+        if plan.table is table:
+            known[1][box] = rows
+    return rows
 
 
 def plan_box(engine: ArrayEngine, box: Box) -> BoxPlan:
@@ -151,8 +165,8 @@ def plan_box(engine: ArrayEngine, box: Box) -> BoxPlan:
         jobs, empty = _cut(table, border, None if cells.channels == 1 else lanes)
         if empty:
             known = _joined(known, constant(cells.dtype, _fill(cells), empty, len(known)))
-        return BoxPlan(known, jobs, _with_lanes(unknown, cells, lanes))
-    return BoxPlan(known, [], _with_lanes(unknown, cells, lanes))
+        return BoxPlan(known, jobs, _with_lanes(unknown, cells, lanes), table)
+    return BoxPlan(known, [], _with_lanes(unknown, cells, lanes), table)
 
 
 def _fill(cells: CellStore) -> Any:

@@ -222,37 +222,41 @@ def split_box(
     """
     if any(start >= stop for start, stop in box):
         return None, []
-    plans = [
-        plan_span(start, stop, chunk, size)
+    covered = [
+        _covered(start, stop, chunk, size)
         for (start, stop), chunk, size in zip(box, chunk_shape, shape, strict=True)
     ]
-    covered = [_covered(p) for p in plans]
     if any(low >= high for low, high in covered):
-        return None, list(zip_pieces(*zip(*plans, strict=True)))
-    firsts = [plan.cells[0] for plan in plans]
-    inner = tuple([(f + low, f + high) for f, (low, high) in zip(firsts, covered, strict=True)])
+        return None, list(box_pieces(box, chunk_shape, shape))
     border: list[Piece] = []
-    for axis, (plan, (low, high)) in enumerate(zip(plans, covered, strict=True)):
+    rest = list(box)
+    for axis, ((low, high), chunk) in enumerate(zip(covered, chunk_shape, strict=True)):
         # Peel the cut cells off this axis, and go on with what is left.
-        for cut in (slice(0, low), slice(high, None)):
-            slab = _select(plan, cut)
-            if slab.cells:
-                border += zip_pieces(*zip(*plans[:axis], slab, *plans[axis + 1 :], strict=True))
-        plans[axis] = _select(plan, slice(low, high))
-    return inner, border
+        start, stop = box[axis]
+        first, last = max(start, low * chunk), min(stop, high * chunk)
+        for cut in ((start, first), (last, stop)):
+            if cut[0] < cut[1]:
+                part = (*rest[:axis], cut, *rest[axis + 1 :])
+                border += _pieces_of_part(part, box, chunk_shape, shape)
+        rest[axis] = (first, last)
+    return tuple(covered), border
 
 
-def _covered(plan: AxisPlan) -> tuple[int, int]:
-    """Return which entries of a plan are whole; only the two ends can fail to be."""
-    low, high = 0, len(plan.cells)
-    if not plan.whole[0]:
-        low = 1
-    if high > low and not plan.whole[-1]:
-        high -= 1
-    return low, high
+def _covered(start: int, stop: int, chunk: int, size: int) -> tuple[int, int]:
+    """Return the first cell wholly inside a span and one past the last."""
+    return -(-start // chunk), -(-stop // chunk) if stop == size else stop // chunk
 
 
-def _select(plan: AxisPlan, entries: slice) -> AxisPlan:
-    return AxisPlan(
-        plan.cells[entries], plan.inside[entries], plan.out[entries], plan.whole[entries]
-    )
+def _pieces_of_part(
+    part: Box, box: Box, chunk_shape: tuple[int, ...], shape: tuple[int, ...]
+) -> Iterator[Piece]:
+    """Return the pieces of a part of a box; `out` is relative to the box."""
+    plans = []
+    for (start, stop), (origin, _), chunk, size in zip(part, box, chunk_shape, shape, strict=True):
+        plan = plan_span(start, stop, chunk, size)
+        shift = start - origin
+        if shift:
+            out = [slice(o.start + shift, o.stop + shift) for o in plan.out]
+            plan = plan._replace(out=out)
+        plans.append(plan)
+    return zip_pieces(*zip(*plans, strict=True))
