@@ -21,6 +21,7 @@ from hubzarr.errors import InvalidError, InvalidTypeError
 from hubzarr.indexing import Transform, apply, apply_oindex, apply_vindex, identity
 from hubzarr.session.store import VersionedStore
 from hubzarr.storage import Counters
+from hubzarr.table.walk import written_cells
 from hubzarr.wording import say_bytes
 
 if TYPE_CHECKING:
@@ -131,9 +132,10 @@ class Array(History, Readable):
         self._session.flush()
         engine = self._engine()
         draft, storage = engine.table, engine.cells.storage
-        ids = draft.ids.read_box((0,) * len(draft.grid), draft.grid)
-        stored = [tuple(cell) for cell in np.argwhere(ids).tolist()]
-        paths = [engine.cells.path(int(ids[cell]), cell if engine.shape else ()) for cell in stored]
+        paths = [
+            engine.cells.path(draft.id_of(cell), cell if engine.shape else ())
+            for cell in written_cells(draft.ids, (0,) * len(draft.grid), draft.grid)
+        ]
         sizes = map_all(storage.size, paths, storage.concurrency, 256 if storage.is_local else 1)
         return sum(size or 0 for size in sizes)
 
@@ -274,7 +276,10 @@ class Array(History, Readable):
     # -- commits -------------------------------------------------------------
 
     def flush(self) -> None:
-        """Store and commit everything that was written, without a message."""
+        """Store and commit everything that was written, without a message.
+
+        Inside a transaction it only stores: the end of the transaction commits.
+        """
         self._session.check()
         if self._session.writable:
             self._session.sync()

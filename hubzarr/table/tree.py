@@ -46,8 +46,8 @@ type Block = np.ndarray[Any, Any]
 type Root = Block | bytes
 
 BLOCK_CELLS: Final = 256
-#: Decoded leaves kept per tree for repeated look-ups.
-LEAVES_KEPT: Final = 4096
+#: Bytes of decoded leaves kept per tree for repeated look-ups.
+LEAVES_KEPT: Final = 8 << 20
 
 
 def block_shape(grid: Cell) -> Cell:
@@ -206,7 +206,7 @@ class Tree:
         rows = self._leaves.get(index)
         if rows is None:
             rows = self.block_at(0, index)
-            if len(self._leaves) >= LEAVES_KEPT:
+            if len(self._leaves) * rows.nbytes >= LEAVES_KEPT:
                 self._leaves.clear()
             self._leaves[index] = rows
         return rows
