@@ -382,11 +382,14 @@ class Array(History, Readable):
         }
 
     def __repr__(self) -> str:
+        # Of a closed handle as well: debuggers and notebooks show it.
+        engine = self._state.engine
+        cells = engine.cells
+        shards = f" shards={cells.cell_shape}" if cells.shard else ""
+        state = " closed" if self._session.closed else " read-only" if self.read_only else ""
         return (
             f"<hubzarr.Array {self.name}:{self.version}@{self._session.manifest.commit.number} "
-            f"shape={self.shape} dtype={self.dtype} chunks={self.chunks}"
-            f"{'' if self.shards is None else f' shards={self.shards}'}"
-            f"{' read-only' if self.read_only else ''}>"
+            f"shape={engine.shape} dtype={cells.dtype} chunks={cells.chunk_shape}{shards}{state}>"
         )
 
     def __str__(self) -> str:

@@ -28,6 +28,8 @@ _STATISTICS: dict[Callable[..., Any], str] = {
     np.nanmin: "nanmin",
     np.nanmax: "nanmax",
 }
+#: Functions that write into their first argument.
+_WRITERS = {np.copyto, np.fill_diagonal, np.place, np.put, np.put_along_axis, np.putmask}
 _TAKEN = {"axis", "keepdims", "ddof", "dtype"}
 #: Bytes of elements that an operation in place has in memory at a time.
 STEP_BYTES = 64 << 20
@@ -38,6 +40,11 @@ def apply_ufunc(
     ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], kwargs: Mapping[str, Any], kind: Any
 ) -> Any:
     """A ufunc on stored arrays: on their elements, giving NumPy arrays."""
+    if method == "at" and isinstance(inputs[0], kind):
+        elements = inputs[0].compute()
+        ufunc.at(elements, *_plain(inputs[1:], kind))
+        inputs[0][...] = elements
+        return None
     outs = kwargs.get("out") or ()
     if method == "reduce" and ufunc in _REDUCERS and isinstance(inputs[0], kind) and not outs:
         options = {k: v for k, v in kwargs.items() if v is not None}
@@ -113,7 +120,18 @@ def apply_function(
             return args[0].histogram(*args[1:], **extra)
     if func in (np.shape, np.ndim, np.size) and len(args) == 1 and not given:
         return getattr(args[0], func.__name__)
-    return func(*_plain(args, kind), **_plain(kwargs, kind))
+    target = args[0] if func in _WRITERS and args else kwargs.get("out")
+    if not isinstance(target, kind):
+        return func(*_plain(args, kind), **_plain(kwargs, kind))
+    # Functions that write into an array get its elements, which then go back into the store.
+    elements = target.compute()
+    if func in _WRITERS:
+        func(elements, *_plain(args[1:], kind), **_plain(kwargs, kind))
+        target[...] = elements
+        return None
+    func(*_plain(args, kind), **_plain({**kwargs, "out": elements}, kind))
+    target[...] = elements
+    return target
 
 
 def _plain(value: Any, kind: Any) -> Any:

@@ -283,6 +283,9 @@ class ArrayEngine:
 
     def _store_soon(self, cell: Cell, here: bool = False) -> None:
         """Start storing a buffered cell in the pool, or do it here. Needs the lock."""
+        if cell in self.storing:  # an interrupt left it in both places
+            self._finish(cell)
+            return
         while len(self.storing) >= self.in_flight:
             self._finish(next(iter(self.storing)))
         buffer = self.buffers[cell]
@@ -298,26 +301,34 @@ class ArrayEngine:
                 self._fill(cell, buffer, before)
             return cells.store_cell(write_id, cell, buffer.data.reshape(extent))
 
-        future = at_once(work) if here else submit(self.cells.storage.concurrency, work)
+        # Ctrl-C may end this anywhere: at every step the cell stands in one place at least.
+        try:
+            future = at_once(work) if here else submit(self.cells.storage.concurrency, work)
+            self.storing[cell] = (future, buffer, write_id, partial)
+        except BaseException:
+            self.writes.retire(write_id)
+            raise
         del self.buffers[cell]
-        self.storing[cell] = (future, buffer, write_id, partial)
 
     def _finish(self, cell: Cell) -> None:
         """Wait until a cell is stored. If that failed, it stays in its buffer."""
         future, buffer, write_id, partial = self.storing[cell]
         wait((future,))
-        del self.storing[cell]
         error = future.exception()
         if error is not None:
             self.buffers[cell] = buffer
             self.writes.retire(write_id)  # the object may be there, or still on its way
+            del self.storing[cell]
             raise error
+        self.table.assign(cell or (0,), write_id, future.result())
+        if self.buffers.get(cell) is buffer:
+            del self.buffers[cell]
+        del self.storing[cell]
         self.buffered_bytes -= buffer.memory.nbytes
         if partial and buffer.memory.shape == self.cells.cell_shape:
             self.cells.remember(write_id, cell, buffer.memory)  # likely to be written again
         elif len(self._spare) < 4:
             self._spare.append(buffer.memory)
-        self.table.assign(cell or (0,), write_id, future.result())
 
     def _reap(self) -> None:
         """Record the cells that were stored meanwhile. Needs the lock."""

@@ -105,7 +105,11 @@ def map_all[S, T](
             out.extend(future.result())
         except BaseException as error:
             failure = failure or error
-            wait((future,))  # an interrupt ends our waiting, not the work
+            for other in futures:
+                other.cancel()  # what has not begun, for example after Ctrl-C
+            wait(
+                [f for f in futures if not f.cancelled()]
+            )  # an interrupt ends our waiting, not the work
     if failure is not None:
         raise failure
     return out

@@ -48,7 +48,9 @@ class _Scheduler:
     def __init__(self) -> None:
         self.due: list[tuple[float, int, Syncable]] = []
         self.numbers = itertools.count()
-        self.condition = threading.Condition()
+        # `with` on the lock itself can't be interrupted half-way, on a Condition it can.
+        self.lock = threading.RLock()
+        self.condition = threading.Condition(self.lock)
         self.thread: threading.Thread | None = None
         #: The session that the thread works on.
         self.running: Syncable | None = None
@@ -56,7 +58,7 @@ class _Scheduler:
         self.vain: dict[int, int] = {}
 
     def add(self, session: Syncable, delay: float) -> None:
-        with self.condition:
+        with self.lock:
             heapq.heappush(self.due, (time.monotonic() + delay, next(self.numbers), session))
             if self.thread is None:
                 thread = threading.Thread(target=self._run, name="hub-sync", daemon=True)
@@ -71,7 +73,7 @@ class _Scheduler:
 
     def _run(self) -> None:
         while True:
-            with self.condition:
+            with self.lock:
                 while not self.due:
                     self.condition.wait()
                 wait = self.due[0][0] - time.monotonic()
@@ -81,7 +83,7 @@ class _Scheduler:
                 self.running = session = heapq.heappop(self.due)[2]
             session.queued = False
             done = session.background_sync()
-            with self.condition:
+            with self.lock:
                 self._settle(session, done)
                 self.running = None
                 self.condition.notify_all()
@@ -100,7 +102,7 @@ class _Scheduler:
         """Sync the sessions at a place now; one in vain stays due, as it was."""
         if not (self.due or self.running):
             return
-        with self.condition:
+        with self.lock:
             sessions = [session for _, _, session in self.due]
             if self.running is not None:
                 sessions.append(self.running)  # syncing it again waits until that has ended
@@ -112,7 +114,7 @@ class _Scheduler:
         """Sync everything now; returns the sessions that could not be synced."""
         failed: list[Syncable] = []
         while True:
-            with self.condition:
+            with self.lock:
                 self.condition.wait_for(lambda: self.running is None)
                 if not self.due:
                     return failed

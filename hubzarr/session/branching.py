@@ -11,7 +11,7 @@ from hubzarr.session.commit import new_commit, pause, store
 from hubzarr.session.log import Point, VersionInfo, head_of, log, state_at, versions
 from hubzarr.session.merging import adopt, begin, merge
 from hubzarr.session.opening import check_writable_store, create_version
-from hubzarr.session.rebase import check_open
+from hubzarr.session.rebase import check_open, check_place
 from hubzarr.session.session import Session
 from hubzarr.storage.base import Storage
 
@@ -79,6 +79,7 @@ def branch(session: Session, name: str, message: str | None = None) -> Manifest:
             except NotFoundError:
                 homeless = True
                 session.failure = None
+        check_place(session)
         created = create_version(
             session.storage,
             name,
@@ -273,7 +274,7 @@ def copy_version(
 
 
 def rename_version(storage: Storage, version: str, new: str, author: str) -> Manifest:
-    """Give a version another name; it stays sealed if it was.
+    """Give an open version another name.
 
     The history stays as well, under the old name: commits are never rewritten.
 
@@ -281,9 +282,17 @@ def rename_version(storage: Storage, version: str, new: str, author: str) -> Man
     ------
     ExistsError
         The new name is taken.
+    SealedError
+        It is sealed, and keeps its name.
     """
     name = check_segment(new, "version")
     old = head_of(storage, version)
+    if old.sealed:
+        raise SealedError(
+            f"version {version!r} of {storage.url} is sealed: its name stays; branch or copy it to "
+            "have another name for the same content",
+            version=version,
+        )
     message = f"Renamed from {version}"
     created = create_version(
         storage, name, old, author=author, message=message, state=old.commit.state

@@ -25,7 +25,7 @@ from hubzarr.session.state import Side, shape_of, side_of
 if TYPE_CHECKING:
     from hubzarr.session.session import Session
 
-__all__ = ["apply_merge", "catch_up", "check_open", "publish", "raise_conflicts"]
+__all__ = ["apply_merge", "catch_up", "check_open", "check_place", "publish", "raise_conflicts"]
 
 
 def publish(
@@ -38,7 +38,7 @@ def publish(
     began = time.monotonic()
     attempt = 0
     while True:
-        _check_place(session)
+        check_place(session)
         if not session.storage.is_local or not newer_exists(
             session.storage, session.version, session.manifest.commit.number
         ):
@@ -59,7 +59,7 @@ def publish(
             return made
 
 
-def _check_place(session: Session) -> None:
+def check_place(session: Session) -> None:
     """Refuse to commit on top of nothing, where asking costs microseconds.
 
     A repository that was deleted or renamed would come to life again with one lone commit.

@@ -495,3 +495,41 @@ def test_rows_survive_a_buffer_that_is_too_small(monkeypatch):
     assert np.array_equal(a[...], x)
     a.commit("rows")
     assert np.array_equal(hub.load("handles/small"), x)
+
+
+def test_numpy_functions_that_write() -> None:
+    a = hub.from_numpy(np.arange(6), "writers")
+    want = np.arange(6)
+    for x in (a, want):
+        np.copyto(x, 3)
+        np.put(x, [1, 4], [10, 40])
+        np.putmask(x, np.asarray(x) > 30, -1)
+        np.add.at(x, [0, 0], 5)
+        np.cumsum(np.arange(6), out=x)
+    np.testing.assert_array_equal(a, want)
+    out = np.zeros(())
+    np.mean(a, out=out)
+    assert out == want.mean()
+
+
+def test_a_sealed_version_keeps_its_name() -> None:
+    a = hub.from_numpy(np.arange(3), "sealed-name:v0")
+    a.seal("done")
+    with pytest.raises(SealedError, match="its name stays"):
+        hub.rename("sealed-name:v0", "sealed-name:v1")
+    assert hub.load("sealed-name:v0").sum() == 3
+
+
+def test_no_branch_of_a_deleted_repository() -> None:
+    a = hub.from_numpy(np.arange(3), "gone-for-good")
+    hub.delete("gone-for-good")
+    with pytest.raises(NotFoundError, match="deleted or renamed"):
+        a.branch("ghost")
+    assert not hub.exists("gone-for-good")
+    assert repr(a)
+
+
+def test_repr_of_a_closed_handle() -> None:
+    a = hub.array((3,), "closed-repr")
+    a.close()
+    assert "closed" in repr(a)

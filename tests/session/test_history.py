@@ -351,15 +351,17 @@ def test_copying_and_renaming_versions(session):
     write(session, 0, 1)
     seal(session, "final")
     copy_version(session.storage, "main", "copy", "me")
-    rename_version(session.storage, "main", "best", "me")
-    assert [(v.name, v.sealed) for v in versions(session.storage)] == [
-        ("best", True),
-        ("copy", False),
-    ]
-    for name in ("best", "copy"):
-        assert (content(session.storage, name)[0] == 1).all()
+    with pytest.raises(SealedError, match="its name stays"):
+        rename_version(session.storage, "main", "best", "me")
     with pytest.raises(ExistsError):
-        rename_version(session.storage, "copy", "best", "me")
+        rename_version(session.storage, "copy", "main", "me")
+    rename_version(session.storage, "copy", "best", "me")
+    assert [(v.name, v.sealed) for v in versions(session.storage)] == [
+        ("best", False),
+        ("main", True),
+    ]
+    for name in ("best", "main"):
+        assert (content(session.storage, name)[0] == 1).all()
 
 
 # -- merge ----------------------------------------------------------------------------
