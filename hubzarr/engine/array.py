@@ -6,7 +6,6 @@ import math
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, wait
 from contextlib import suppress
 from typing import Any
 
@@ -19,6 +18,7 @@ from hubzarr.engine.limits import SMALL_CHUNK, SMALL_TOTAL, TASK_BYTES
 from hubzarr.engine.objects import CellStore, WriteIds
 from hubzarr.engine.pool import at_once, submit, threads_for
 from hubzarr.engine.reading import read_box, read_gather
+from hubzarr.engine.tasks import Task
 from hubzarr.errors import DamagedError
 from hubzarr.indexing import Piece, Transform, box_pieces
 from hubzarr.indexing import pieces as pieces_of
@@ -68,7 +68,7 @@ class ArrayEngine:
         self.writes = writes
         self.lock = lock
         self.buffers: OrderedDict[Cell, CellBuffer] = OrderedDict()
-        self.storing: dict[Cell, tuple[Future[Rows | None], CellBuffer, int, bool]] = {}
+        self.storing: dict[Cell, tuple[Task[Rows | None], CellBuffer, int, bool]] = {}
         self.buffered_bytes = 0
         self._spare: list[Array] = []
         #: Statistics of boxes of one state of the table, for those who ask again.
@@ -303,8 +303,8 @@ class ArrayEngine:
 
         # Ctrl-C may end this anywhere: at every step the cell stands in one place at least.
         try:
-            future = at_once(work) if here else submit(self.cells.storage.concurrency, work)
-            self.storing[cell] = (future, buffer, write_id, partial)
+            task = at_once(work) if here else submit(self.cells.storage.concurrency, work)
+            self.storing[cell] = (task, buffer, write_id, partial)
         except BaseException:
             self.writes.retire(write_id)
             raise
@@ -312,15 +312,14 @@ class ArrayEngine:
 
     def _finish(self, cell: Cell) -> None:
         """Wait until a cell is stored. If that failed, it stays in its buffer."""
-        future, buffer, write_id, partial = self.storing[cell]
-        wait((future,))
-        error = future.exception()
+        task, buffer, write_id, partial = self.storing[cell]
+        error = task.exception()
         if error is not None:
             self.buffers[cell] = buffer
             self.writes.retire(write_id)  # the object may be there, or still on its way
             del self.storing[cell]
             raise error
-        self.table.assign(cell or (0,), write_id, future.result())
+        self.table.assign(cell or (0,), write_id, task.result())
         if self.buffers.get(cell) is buffer:
             del self.buffers[cell]
         del self.storing[cell]
@@ -332,7 +331,7 @@ class ArrayEngine:
 
     def _reap(self) -> None:
         """Record the cells that were stored meanwhile. Needs the lock."""
-        for cell in [cell for cell, (future, *_) in self.storing.items() if future.done()]:
+        for cell in [cell for cell, (task, *_) in self.storing.items() if task.done()]:
             self._finish(cell)
 
     def flush(self) -> None:
@@ -349,7 +348,8 @@ class ArrayEngine:
     def discard(self) -> None:
         """Forget everything that is buffered."""
         with self.lock:
-            wait([future for future, *_ in self.storing.values()])
+            for task, *_ in self.storing.values():
+                task.wait()
             self.storing.clear()
             self.buffers.clear()
             self.buffered_bytes = 0

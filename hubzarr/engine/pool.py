@@ -5,27 +5,28 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from functools import partial
 
 from hubzarr.config import get_config
+from hubzarr.engine.tasks import Pool, Task
 
 __all__ = ["at_once", "in_pool", "map_all", "submit"]
 
 
 class _Pools:
-    """Executors by number of threads, made when first needed and again after a fork."""
+    """Pools by number of threads, made when first needed and again after a fork."""
 
     def __init__(self) -> None:
-        self.by_size: dict[int, ThreadPoolExecutor] = {}
+        self.by_size: dict[int, Pool] = {}
         self.lock = threading.Lock()
 
-    def get(self, threads: int) -> ThreadPoolExecutor:
+    def get(self, threads: int) -> Pool:
         pool = self.by_size.get(threads)
         if pool is None:
             with self.lock:
                 pool = self.by_size.get(threads)
                 if pool is None:
-                    pool = ThreadPoolExecutor(threads, thread_name_prefix="hubzarr")
+                    pool = Pool(threads, "hubzarr")
                     self.by_size[threads] = pool
         return pool
 
@@ -45,31 +46,21 @@ def threads_for(concurrency: int) -> int:
     return max(get_config().threads, concurrency if concurrency > 8 else 1)
 
 
-def submit[**P, T](
-    concurrency: int, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs
-) -> Future[T]:
+def submit[T](concurrency: int, work: Callable[[], T]) -> Task[T]:
     """Start work in the pool."""
     try:
-        return _pools.get(threads_for(concurrency)).submit(work, *args, **kwargs)
+        return _pools.get(threads_for(concurrency)).submit(work)
     except RuntimeError:
-        # The interpreter is shutting down and no pool takes work any more; what was
-        # written must still be stored.
-        done: Future[T] = Future()
-        try:
-            done.set_result(work(*args, **kwargs))
-        except BaseException as error:
-            done.set_exception(error)
-        return done
+        # The interpreter is shutting down and no thread starts any more; what was written
+        # must still be stored.
+        return at_once(work)
 
 
-def at_once[T](work: Callable[[], T]) -> Future[T]:
+def at_once[T](work: Callable[[], T]) -> Task[T]:
     """Do work in this thread; the result as if it came from the pool."""
-    future: Future[T] = Future()
-    try:
-        future.set_result(work())
-    except BaseException as error:
-        future.set_exception(error)
-    return future
+    task = Task(work)
+    task.run()
+    return task
 
 
 def map_all[S, T](
@@ -89,27 +80,23 @@ def map_all[S, T](
         return [work(item) for item in group]
 
     # The caller works too instead of only waiting: one thread hop less.
-    futures = [submit(concurrency, run, group) for group in groups[1:]]
+    tasks = [submit(concurrency, partial(run, group)) for group in groups[1:]]
     failure: BaseException | None = None
     out: list[T] = []
     try:
         out.extend(run(groups[0]))
+        for task in tasks:
+            out.extend(task.result())
     except BaseException as error:
         failure = error
-        for future in futures:
-            future.cancel()
-    for future in futures:
-        if future.cancelled():
-            continue
+        for task in tasks:
+            task.cancel()  # what has not begun
+    while failure is not None:
         try:
-            out.extend(future.result())
-        except BaseException as error:
-            failure = failure or error
-            for other in futures:
-                other.cancel()  # what has not begun, for example after Ctrl-C
-            wait(
-                [f for f in futures if not f.cancelled()]
-            )  # an interrupt ends our waiting, not the work
-    if failure is not None:
-        raise failure
+            for task in tasks:
+                task.wait()  # an interrupt ends our waiting, not the work
+            raise failure
+        except KeyboardInterrupt as again:
+            if again is failure:
+                raise
     return out

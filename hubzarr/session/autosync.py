@@ -113,15 +113,18 @@ class _Scheduler:
     def drain(self) -> list[Syncable]:
         """Sync everything now; returns the sessions that could not be synced."""
         failed: list[Syncable] = []
+        # Syncing what the thread works on waits until the thread is through with it. Waiting
+        # for the thread itself could be for ever, if Ctrl-C left a lock with us.
+        session = self.running
         while True:
+            if session is not None:
+                session.queued = False
+                if not session.background_sync() and session not in failed:
+                    failed.append(session)
             with self.lock:
-                self.condition.wait_for(lambda: self.running is None)
                 if not self.due:
                     return failed
                 session = heapq.heappop(self.due)[2]
-            session.queued = False
-            if not session.background_sync() and session not in failed:
-                failed.append(session)
 
 
 _scheduler = _Scheduler()
