@@ -36,7 +36,7 @@ from hubzarr.wording import say_bytes, say_seconds
 
 PER_CHUNK = 16
 BILLION = 60 * BLOCK_CELLS**3  # 1,006,632,960: whole pages, so that one serves all blocks
-SLICE = 10_000
+SLICE = 500_000_000
 SEED = 7
 
 
