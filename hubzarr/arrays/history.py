@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Self
 
 from hubzarr.errors import InvalidError
+from hubzarr.history.manifest import Commit
 from hubzarr.indexing import apply, identity
 from hubzarr.session import Session, branching, open_session
 from hubzarr.session.blame import BlameEntry, blame
@@ -15,12 +16,23 @@ from hubzarr.session.merge import Conflicting
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from hubzarr.history.manifest import Commit
     from hubzarr.session.branching import VersionInfo
 
 __all__ = ["History"]
 
-type Point = int | str | datetime
+type Point = int | str | datetime | Commit
+
+
+def _text(point: Point) -> str:
+    """A point as its name has it."""
+    if isinstance(point, Commit):
+        return point.id
+    return point.isoformat() if hasattr(point, "isoformat") else str(point)
+
+
+def _plain(point: Point | None) -> int | str | datetime | None:
+    """A point of any version."""
+    return point.address if isinstance(point, Commit) else point
 
 
 class History:
@@ -133,8 +145,9 @@ class History:
 
         Parameters
         ----------
-        point : int, str or datetime
-            A commit's number, its id, or a time: the last commit at or before it counts.
+        point : int, str, datetime or Commit
+            A commit's number, its id, the commit itself, or a time: the last commit at or before
+            it counts.
 
         Examples
         --------
@@ -146,8 +159,7 @@ class History:
         >>> a.at(first.number)[0], a.at(first.id)[0], a[0]
         (np.float64(1.0), np.float64(1.0), np.float64(2.0))
         """
-        text = point.isoformat() if hasattr(point, "isoformat") else str(point)
-        return self._opened(self._session.version, text)
+        return self._opened(self._session.version, _text(point))
 
     def _opened(self, version: str, point: str | None) -> Self:
         old = self._session
@@ -184,7 +196,7 @@ class History:
         """
         if a is None:
             a = self._before_last()
-        return diff(self._session, a, b, path=self._path, values=values)
+        return diff(self._session, _plain(a), _plain(b), path=self._path, values=values)
 
     def _before_last(self) -> int:
         number = self._session.manifest.commit.number
@@ -226,8 +238,7 @@ class History:
         >>> a.revert(0).message, a[0]
         ('Revert to main@0', np.float64(0.0))
         """
-        text = point.isoformat() if hasattr(point, "isoformat") else str(point)
-        return branching.revert(self._session, text, message, discard)
+        return branching.revert(self._session, _text(point), message, discard)
 
     def blame(self, key: Any = ...) -> list[BlameEntry]:
         """Which commit last changed each part of a selection, when and by whom.

@@ -533,3 +533,14 @@ def test_repr_of_a_closed_handle() -> None:
     a = hub.array((3,), "closed-repr")
     a.close()
     assert "closed" in repr(a)
+
+
+def test_commits_are_points() -> None:
+    a = hub.from_numpy(np.arange(3), "points-are-commits")
+    first = a.log()[0]
+    a[0] = 9
+    second = a.commit("nine")
+    assert a.at(first)[0] == 0
+    assert a.diff(first, second, values=True).nodes[0].elements == 1
+    a.revert(first)
+    assert a[0] == 0
