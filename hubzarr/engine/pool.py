@@ -80,10 +80,12 @@ def map_all[S, T](
         return [work(item) for item in group]
 
     # The caller works too instead of only waiting: one thread hop less.
-    tasks = [submit(concurrency, partial(run, group)) for group in groups[1:]]
+    tasks: list[Task[list[T]]] = []
     failure: BaseException | None = None
     out: list[T] = []
     try:
+        # What was begun before an interrupt is in the list, and waited for.
+        tasks.extend(submit(concurrency, partial(run, group)) for group in groups[1:])
         out.extend(run(groups[0]))
         for task in tasks:
             out.extend(task.result())

@@ -95,9 +95,9 @@ def _run(cells: CellStore, work: Callable[[Any], None], jobs: list[Any], nbytes:
         each = max(1, nbytes // len(jobs))
         batch = max(1, TASK_BYTES // each)
         if each < SMALL_CHUNK:
-            # Small chunks cost mostly calls, and threads would wait for each other's.
+            # Small chunks cost mostly calls, so each thread gets one large share of them.
             share = -(-len(jobs) // threads_for(storage.concurrency))
-            batch = max(share, SMALL_TASK // each) if cells.codec.nbytes else len(jobs)
+            batch = max(share, SMALL_TASK // each)
     map_all(work, jobs, storage.concurrency, batch)
 
 
