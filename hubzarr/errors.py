@@ -5,6 +5,7 @@ error                  also a              what to do
 =====================  ==================  =============================================
 `InvalidError`         `ValueError`        fix the call
 `InvalidNameError`     `ValueError`        fix the name
+`SampleError`          `ValueError`        look at the sample or its file, or skip it
 `InvalidTypeError`     `TypeError`         fix the type or dtype of an argument
 `OutOfBoundsError`     `IndexError`        fix the index
 `NotFoundError`        `KeyError`          look at what exists, then fix the name
@@ -38,6 +39,7 @@ __all__ = [
     "NotFoundError",
     "OutOfBoundsError",
     "ReadOnlyError",
+    "SampleError",
     "SealedError",
     "StorageError",
     "UnsupportedError",
@@ -97,6 +99,15 @@ class InvalidNameError(InvalidError):
     """A name of an array, version or point breaks the naming rules."""
 
     kind = "invalid_name"
+
+
+class SampleError(InvalidError):
+    """A sample is broken, or is not what its tensor holds; `path` names its file, if any."""
+
+    kind = "sample"
+
+    def __init__(self, message: str, *, path: str | None = None, **fields: Any) -> None:
+        super().__init__(message, path=path, **fields)
 
 
 class InvalidTypeError(HubzarrError, TypeError):
