@@ -1,0 +1,98 @@
+"""Which kind of source a place holds.
+
+Modules are asked in order, and the first that matches wins: so what is told by an
+unmistakable mark comes before what is told by extensions alone, and a plain folder of
+images comes last.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any, cast
+
+from hubzarr.errors import InvalidError, NotFoundError
+from hubzarr.ingesting.place import Place
+from hubzarr.ingesting.source import Source, SourceModule
+
+__all__ = ["MODULES", "kinds", "load", "open_source", "recognise"]
+
+#: Names of the modules, in the order in which they are asked. They are imported then.
+MODULES: tuple[str, ...] = ("folders",)
+
+
+def load(name: str) -> SourceModule:
+    """The module of this name.
+
+    Examples
+    --------
+    >>> load("folders").KIND
+    'folders'
+    """
+    return cast(SourceModule, importlib.import_module(f"hubzarr.ingesting.{name}"))
+
+
+def kinds() -> list[str]:
+    """The kinds of sources there are.
+
+    Examples
+    --------
+    >>> "folders" in kinds()
+    True
+    """
+    return [load(name).KIND for name in MODULES]
+
+
+def recognise(place: Place) -> SourceModule:
+    """The module that reads what is at a place.
+
+    Raises
+    ------
+    NotFoundError
+        Nothing is there.
+    InvalidError
+        No module knows what is there.
+
+    Examples
+    --------
+    >>> import pathlib
+    >>> pathlib.Path("photos/cats").mkdir(parents=True)
+    >>> _ = pathlib.Path("photos/cats/tom.jpg").write_bytes(b"...")
+    >>> recognise(Place("photos")).KIND
+    'folders'
+    """
+    if not place.exists():
+        raise NotFoundError(f"nothing is at {place.url!r}: check the path", path=place.url)
+    for name in MODULES:
+        module = load(name)
+        if module.matches(place):
+            return module
+    raise InvalidError(
+        f"can't tell what {place.url!r} holds; say it with kind=..., one of: {', '.join(kinds())}",
+        path=place.url,
+    )
+
+
+def open_source(place: Place, kind: str | None = None, **options: Any) -> Source:
+    """The source at a place, of the kind given or recognised.
+
+    Examples
+    --------
+    >>> import pathlib
+    >>> pathlib.Path("photos/cats").mkdir(parents=True)
+    >>> _ = pathlib.Path("photos/cats/tom.jpg").write_bytes(b"...")
+    >>> [column.name for column in open_source(Place("photos")).columns]
+    ['images', 'labels']
+    """
+    return _of_kind(kind).open_source(place, **options) if kind else _opened(place, options)
+
+
+def _opened(place: Place, options: dict[str, Any]) -> Source:
+    return recognise(place).open_source(place, **options)
+
+
+def _of_kind(kind: str) -> SourceModule:
+    for name in MODULES:
+        module = load(name)
+        if kind == module.KIND:
+            return module
+    raise InvalidError(f"unknown kind of source {kind!r}; known ones: {', '.join(kinds())}")

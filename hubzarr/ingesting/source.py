@@ -1,0 +1,157 @@
+"""What every source is: columns, units of work, and the rows of a unit.
+
+A module of a source has ``KIND``, a short name; ``matches(place)``, which tells cheaply
+and without raising whether the place holds such data; and ``open_source(place,
+**options)``, which gives a `Source`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from hubzarr.ingesting.place import Place
+
+__all__ = ["Column", "Skipped", "Source", "SourceModule", "Unit", "file_units"]
+
+#: A unit of files ends at so many files, or so many bytes.
+UNIT_FILES = 256
+UNIT_BYTES = 32_000_000
+
+
+@dataclass(frozen=True)
+class Column:
+    """A tensor that a source fills.
+
+    Parameters
+    ----------
+    name : str
+        Its name; a slash stands between group and name: ``annotations/boxes``.
+    options : dict
+        What `create_tensor` gets: ``htype``, ``dtype``, ``sample_compression``,
+        ``class_names`` and so on.
+
+    Examples
+    --------
+    >>> Column("labels", {"htype": "class_label", "class_names": ["cat", "dog"]}).name
+    'labels'
+    """
+
+    name: str
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A part of a source that is read in one piece: some hundred rows, some tens of MB.
+
+    Parameters
+    ----------
+    key : str
+        Tells it from the other units, and stays the same between runs: finished units
+        are remembered by it.
+    payload : Any
+        What the source needs to read it; small, and fit to be sent to another process.
+    rows : int, optional
+        How many rows it has, where that is known.
+
+    Examples
+    --------
+    >>> Unit("part/3", payload=(300, 400), rows=100).key
+    'part/3'
+    """
+
+    key: str
+    payload: Any = None
+    rows: int | None = None
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """Something in a source that became no row.
+
+    Examples
+    --------
+    >>> print(Skipped("cats/tom.jpg", "the file is empty"))
+    cats/tom.jpg: the file is empty
+    """
+
+    what: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.why}"
+
+
+class Source(Protocol):
+    """Data of one kind, as rows of a dataset.
+
+    `units` gives the same units in the same order on each run. `rows` may be called in
+    any order, from several threads or processes at once; a row is a dict of values by
+    the names of columns, and what has to be left out is a `Skipped`.
+    """
+
+    @property
+    def kind(self) -> str:
+        """The KIND of the module."""
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """The tensors that the rows fill."""
+
+    @property
+    def info(self) -> dict[str, Any]:
+        """What to keep in the dataset's info, as JSON."""
+
+    def units(self) -> Iterator[Unit]:
+        """The parts to read, in order."""
+
+    def rows(self, unit: Unit) -> Iterator[dict[str, Any] | Skipped]:
+        """The rows of one part, in order."""
+
+
+class SourceModule(Protocol):
+    """A module that reads one kind of source."""
+
+    KIND: str
+
+    def matches(self, place: Place) -> bool:
+        """Whether the place looks like this kind. Cheap; never raises."""
+
+    def open_source(self, place: Place, **options: Any) -> Source:
+        """The source at the place."""
+
+
+def file_units(
+    files: Iterable[Place],
+    root: Place,
+    *,
+    max_files: int = UNIT_FILES,
+    max_bytes: int = UNIT_BYTES,
+) -> Iterator[Unit]:
+    """Files in units of a good size; the payload is the tuple of their paths in a folder.
+
+    Examples
+    --------
+    >>> import pathlib
+    >>> pathlib.Path("photos").mkdir()
+    >>> for name in "abc":
+    ...     _ = pathlib.Path(f"photos/{name}.jpg").write_bytes(b"...")
+    >>> photos = Place("photos")
+    >>> for unit in file_units(photos.walk(), photos, max_files=2):
+    ...     print(unit)
+    Unit(key='a.jpg', payload=('a.jpg', 'b.jpg'), rows=2)
+    Unit(key='c.jpg', payload=('c.jpg',), rows=1)
+    """
+    batch: list[str] = []
+    size = 0
+    for file in files:
+        bytes_here = file.size() if file.exists() else 0
+        if batch and (len(batch) >= max_files or size + bytes_here > max_bytes):
+            yield Unit(batch[0], tuple(batch), len(batch))
+            batch, size = [], 0
+        batch.append(file.relative(root))
+        size += bytes_here
+    if batch:
+        yield Unit(batch[0], tuple(batch), len(batch))
