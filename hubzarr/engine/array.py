@@ -18,6 +18,7 @@ from hubzarr.engine.limits import SMALL_CHUNK, SMALL_TOTAL, TASK_BYTES
 from hubzarr.engine.objects import CellStore, WriteIds
 from hubzarr.engine.pool import at_once, submit, threads_for
 from hubzarr.engine.reading import read_box, read_gather
+from hubzarr.engine.tail import TailBuffer
 from hubzarr.engine.tasks import Task
 from hubzarr.errors import DamagedError
 from hubzarr.indexing import Piece, Transform, box_pieces
@@ -158,7 +159,7 @@ class ArrayEngine:
         if not t.size:
             return
         with self.lock:
-            self._reap()
+            self.reap()
             if t.box is not None:
                 value = value.reshape([b - a for a, b in t.box])
                 plan = box_pieces(t.box, self.cells.cell_shape, self.shape)
@@ -171,8 +172,8 @@ class ArrayEngine:
                 buffer.data[inside] = value[where]
                 buffer.mark(inside)
                 if buffer.full and self.cells.codec.nbytes >= SMALL_CHUNK:
-                    self._store_soon(cell)
-            self._bound()
+                    self.store_soon(cell)
+            self.bound()
 
     def write_row(self, row: int, value: Any) -> None:
         """Set one index of axis 0 of an array whose cells span all other axes."""
@@ -181,14 +182,14 @@ class ArrayEngine:
         with self.lock:
             buffer = self.buffers.get(cell)
             if buffer is None:
-                self._reap()
-                self._bound()  # not after: the new buffer could leave before the row is in it
+                self.reap()
+                self.bound()  # not after: the new buffer could leave before the row is in it
                 buffer = self._buffer(cell)
             row %= rows
             buffer.data[row] = value
             buffer.mark_row(row)
             if buffer.full and self.cells.codec.nbytes >= SMALL_CHUNK:
-                self._store_soon(cell)
+                self.store_soon(cell)
 
     @property
     def spans_rows(self) -> bool:
@@ -252,15 +253,20 @@ class ArrayEngine:
         if cell in self.storing:
             self._finish(cell)
         buffer = self.buffers.get(cell)
+        if type(buffer) is TailBuffer:  # it can only be filled from its start
+            self.store_soon(cell)
+            self._finish(cell)
+            buffer = None
         if buffer is None:
             extent = self.extent(cell) or (1,)
             rows = self.cells.cell_shape[0] if cell else 1
-            buffer = CellBuffer(self._memory((rows, *extent[1:])), extent[0])
+            buffer = CellBuffer(self.memory((rows, *extent[1:])), extent[0])
             self.buffers[cell] = buffer
             self.buffered_bytes += buffer.memory.nbytes
         return buffer
 
-    def _memory(self, shape: Cell) -> Array:
+    def memory(self, shape: Cell) -> Array:
+        """Room for a buffer, of any content. Needs the lock."""
         for i, spare in enumerate(self._spare):
             if spare.shape == shape and spare.dtype == self.cells.dtype:
                 return self._spare.pop(i)
@@ -271,17 +277,17 @@ class ArrayEngine:
         if buffer is not None:
             self.buffered_bytes -= buffer.memory.nbytes
 
-    def _bound(self) -> None:
+    def bound(self) -> None:
         """Keep the buffers within their limit: the oldest leave first. Needs the lock."""
         if self.buffered_bytes > SMALL_TOTAL and self.cells.codec.nbytes < SMALL_CHUNK:
             self.flush()
         while self.buffered_bytes > self.buffer_limit and (self.buffers or self.storing):
             if self.buffers and len(self.storing) < self.in_flight:
-                self._store_soon(next(iter(self.buffers)))
+                self.store_soon(next(iter(self.buffers)))
             else:
                 self._finish(next(iter(self.storing)))
 
-    def _store_soon(self, cell: Cell, here: bool = False) -> None:
+    def store_soon(self, cell: Cell, here: bool = False) -> None:
         """Start storing a buffered cell in the pool, or do it here. Needs the lock."""
         if cell in self.storing:  # an interrupt left it in both places
             self._finish(cell)
@@ -294,9 +300,12 @@ class ArrayEngine:
         cells, extent = self.cells, self.extent(cell)  # an append may change them meanwhile
         partial = not buffer.full
         if partial:
-            buffer.memory[len(buffer.rows) :] = self.cells.codec.fill_value
+            buffer.memory[buffer.extent :] = self.cells.codec.fill_value
 
         def work() -> Rows | None:
+            if type(buffer) is TailBuffer:
+                cells.store_start(write_id, cell, buffer.memory, buffer.used)
+                return None
             if buffer.missing:
                 self._fill(cell, buffer, before)
             return cells.store_cell(write_id, cell, buffer.data.reshape(extent))
@@ -324,12 +333,12 @@ class ArrayEngine:
             del self.buffers[cell]
         del self.storing[cell]
         self.buffered_bytes -= buffer.memory.nbytes
-        if partial and buffer.memory.shape == self.cells.cell_shape:
+        if partial and type(buffer) is CellBuffer and buffer.memory.shape == self.cells.cell_shape:
             self.cells.remember(write_id, cell, buffer.memory)  # likely to be written again
         elif len(self._spare) < 4:
             self._spare.append(buffer.memory)
 
-    def _reap(self) -> None:
+    def reap(self) -> None:
         """Record the cells that were stored meanwhile. Needs the lock."""
         for cell in [cell for cell, (task, *_) in self.storing.items() if task.done()]:
             self._finish(cell)
@@ -341,7 +350,7 @@ class ArrayEngine:
             here = self.cells.storage.is_local and self.buffered_bytes <= TASK_BYTES
             while self.buffers or self.storing:
                 if self.buffers and len(self.storing) < self.in_flight:
-                    self._store_soon(next(iter(self.buffers)), here)
+                    self.store_soon(next(iter(self.buffers)), here)
                 else:
                     self._finish(next(iter(self.storing)))
 
@@ -400,12 +409,12 @@ class ArrayEngine:
         """Wait for cells that are being stored and have room for more rows."""
         for cell in list(self.storing):
             buffer = self.storing[cell][1]
-            if len(buffer.rows) < len(buffer.memory):
+            if buffer.extent < len(buffer.memory):
                 self._finish(cell)
 
     def _grow_buffers(self) -> None:
         for cell, buffer in self.buffers.items():
-            if self.extent(cell)[0] > len(buffer.rows):
+            if self.extent(cell)[0] > buffer.extent:
                 buffer.grow(self.extent(cell)[0])
 
     def cut_rows(self, rows: int) -> None:
@@ -418,7 +427,7 @@ class ArrayEngine:
             for cell in list(self.buffers):
                 if cell[0] * size >= rows:
                     self._drop(cell)
-                elif len(self.buffers[cell].rows) > rows - cell[0] * size:
+                elif self.buffers[cell].extent > rows - cell[0] * size:
                     self.buffers[cell].shrink(rows - cell[0] * size)
             self.shape = (rows, *self.shape[1:])
             grid = grid_of(self.shape, self.cells.cell_shape)
@@ -443,7 +452,7 @@ class ArrayEngine:
                 for cell in written_cells(self.table.ids, start, stop):
                     buffer = self._buffer(cell)  # waits if it is being stored
                     self._fill(cell, buffer, self.id_of(cell))
-                    self._bound()
+                    self.bound()
         self.flush()
 
     def fill_scalar(self) -> Any:

@@ -40,6 +40,11 @@ class CellBuffer:
         self.cut: int | None = None
 
     @property
+    def extent(self) -> int:
+        """Rows of axis 0 that lie inside the array."""
+        return len(self.rows)
+
+    @property
     def full(self) -> bool:
         """Whether every element was written and no row can be appended."""
         return not self.missing and len(self.rows) == len(self.memory)

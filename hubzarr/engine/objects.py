@@ -324,6 +324,36 @@ class CellStore:
         self.storage.put(self.path(write_id, cell), data)
         return row
 
+    def store_start(self, write_id: int, cell: Cell, block: Array, used: int) -> None:
+        """Store a cell of one axis of which only the first `used` elements were written.
+
+        Inner chunks of a shard behind them are left out without a look at them. What lies
+        behind `used` in `block` may be overwritten with the fill value.
+        """
+        shard = self.shard
+        size = shard.inner_codec.shape[0] if shard else len(block)
+        stop = -(-used // size) * size
+        block[used:stop] = self.codec.fill_value
+        data: Any
+        if shard is None:
+            data = self.codec.encode(block)
+        else:
+            pieces = block[:stop].reshape(-1, size)
+            encode = shard.inner_codec.encode
+            if stop >= PARALLEL_SHARD and not in_pool() and shard.compressed:
+                encoded = self._map(encode, pieces)
+            else:
+                encoded = [encode(piece) for piece in pieces]
+            data = shard.assemble_shard([*encoded, *[None] * (shard.count - len(encoded))])
+        self.storage.put(self.path(write_id, cell), data)
+
+    def copy_cell(self, write_id: int, cell: Cell, new_id: int, new_cell: Cell) -> None:
+        """Store a cell's object again in another place, as it is."""
+        data = self.storage.get(self.path(write_id, cell))
+        if data is None:
+            raise self.lost(write_id, cell)
+        self.storage.put(self.path(new_id, new_cell), data)
+
     def _map(self, work: Callable[..., Any], *items: Any) -> list[Any]:
         tasks = list(zip(*items, strict=True))
         return map_all(lambda task: work(*task), tasks, self.storage.concurrency)

@@ -36,6 +36,8 @@ class CellMerge:
         Gives the write id of cells that are merged by element.
     rows : (int, int) or None
         Rows of mine that will be written again behind theirs.
+    records : bool
+        Whether rows are merged whole, not element by element.
     """
 
     def __init__(
@@ -46,7 +48,9 @@ class CellMerge:
         cells: CellStore,
         fresh_id: Callable[[], int],
         rows: tuple[int, int] | None,
+        records: bool = False,
     ) -> None:
+        self.records = records
         self.tables = tables
         _, self.mine_shape, self.their_shape, self.shape = shapes
         self.policy = policy
@@ -172,7 +176,10 @@ class CellMerge:
         changed = unlike(mine, base)
         if self.limit is not None:
             changed[max(0, self.limit - cell[0] * self.cells.cell_shape[0]) :] = False
-        clash = changed & unlike(theirs, base) & unlike(mine, theirs)
+        moved, differ = unlike(theirs, base), unlike(mine, theirs)
+        if self.records:
+            changed, moved, differ = (_any_of_row(x) for x in (changed, moved, differ))
+        clash = changed & moved & differ
         if clash.any():
             if self.policy == "raise":
                 conflicts.append(f"elements {self._region(cell, clash)}")
@@ -200,6 +207,12 @@ class CellMerge:
             low, high = origin + int(index.min()), origin + int(index.max())
             parts.append(f"{low}" if low == high else f"{low}:{high + 1}")
         return f"[{', '.join(parts)}]"
+
+
+def _any_of_row(mask: Array) -> Array:
+    """True for all elements of a row where it is for any."""
+    found = mask.any(axis=tuple(range(1, mask.ndim)), keepdims=True)
+    return np.broadcast_to(found, mask.shape).copy()
 
 
 def _positions(axis: int, first: Cell, stop: Cell) -> Array:

@@ -14,6 +14,7 @@ from typing import Any, Literal
 from hubzarr.engine import CellStore
 from hubzarr.errors import InvalidError
 from hubzarr.session.cells import CellMerge, Policy
+from hubzarr.session.records import is_records
 from hubzarr.session.state import Side, shape_of
 from hubzarr.table.table import TableDraft
 
@@ -92,6 +93,8 @@ def merge_sides(
         None when there are conflicts.
     conflicts : list of Conflict
     """
+    if base is None or base.table is None:
+        base = _common_start(mine, theirs) or base
     if (
         base is None
         or base.home != mine.home
@@ -108,12 +111,27 @@ def merge_sides(
     document["shape"] = list(shape)
     shapes = shape_of(base.document), shape_of(mine.document), shape_of(theirs.document), shape
     tables = base.table, mine.table, theirs.table
-    merge = CellMerge(tables, shapes, policy, cells_for(theirs), fresh_id, rows)
+    merge = CellMerge(
+        tables, shapes, policy, cells_for(theirs), fresh_id, rows, is_records(mine.document)
+    )
     draft, found = merge.run()
     conflicts += [Conflict(path, what) for what in found]
     if conflicts:
         return None, conflicts
     return Merged(replace(theirs, document=document), draft, rows), []
+
+
+def _common_start(mine: Side, theirs: Side) -> Side | None:
+    """The empty array that both sides made alike and appended to, if that is what happened."""
+    if mine.table is None or theirs.table is None or mine.home != theirs.home:
+        return None
+    shape = shape_of(mine.document)
+    same = mine.document | {"shape": None} == theirs.document | {"shape": None}
+    if not same or not shape or mine.appended != shape[0]:
+        return None
+    if shape[1:] != shape_of(theirs.document)[1:]:
+        return None
+    return Side(mine.document | {"shape": [0, *shape[1:]]}, mine.home, mine.table.emptied())
 
 
 def alike(first: Side, *others: Side) -> bool:

@@ -28,6 +28,7 @@ from hubzarr.session.commit import (
 from hubzarr.session.log import state_at
 from hubzarr.session.merge import Conflict, Conflicting, Merged, Policy, merge_sides, policy_of
 from hubzarr.session.rebase import apply_merge
+from hubzarr.session.records import moved_by, relocated
 from hubzarr.session.session import Session
 from hubzarr.session.state import Side, shape_of, side_of
 from hubzarr.table.table import Table, TableDraft, changed_blocks
@@ -199,7 +200,10 @@ def _stage(session: Session, other: Manifest, base: MergeBase | None, policy: Po
         trio = base_nodes.get(path), moving.get(path), their_nodes.get(path)
         if trio[1] in (trio[0], trio[2]):
             continue
-        merged, mine, found = _merge_node(session, path, trio, base, policy)
+        move = None
+        if trio[1] is not None:
+            move = moved_by(path, trio[1].document, base_nodes, their_nodes)
+        merged, mine, found = _merge_node(session, path, trio, base, policy, move)
         conflicts += found
         if not found and (merged is not None or mine is None):
             outcomes[path] = (merged, mine)
@@ -217,6 +221,7 @@ def _merge_node(
     nodes: tuple[Node | None, Node | None, Node | None],
     base: MergeBase | None,
     policy: Policy,
+    move: tuple[int, int] | None,
 ) -> tuple[Merged | None, Side | None, list[Conflict]]:
     """The outcome for one node that the other version changed: merged, its side, conflicts.
 
@@ -226,8 +231,13 @@ def _merge_node(
     if b is not None and m is not None and base is not None and b.table and m.table:
         rows = appended_rows(base, path, shape_of(b.document), shape_of(m.document))
         m = replace(m, appended=rows)
+    draft = None if m is None or m.table is None else TableDraft(m.table)
+    if move is not None and m is not None and draft is not None:
+        cells = session.cells_for(m.home, m.document)
+        fresh = functools.cache(session.writes.rotate)
+        m = relocated(m, draft, None if b is None else b.table, move, cells, fresh)
     if nodes[0] == nodes[2]:
-        return _moved(m), m, []
+        return _moved(m, draft), m, []
     if m is None or t is None:
         if policy == "raise":
             what = (
@@ -238,7 +248,7 @@ def _merge_node(
             return None, m, [Conflict(path, what)]
         if policy == "theirs":
             return None, t, []
-        return _moved(m), m, []
+        return _moved(m, draft), m, []
     merged, found = merge_sides(
         path,
         b,
@@ -251,10 +261,8 @@ def _merge_node(
     return merged, m, found
 
 
-def _moved(side: Side | None) -> Merged | None:
-    if side is None:
-        return None
-    return Merged(side, None if side.table is None else TableDraft(side.table))
+def _moved(side: Side | None, draft: TableDraft | None) -> Merged | None:
+    return None if side is None else Merged(side, draft)
 
 
 def _merge_objects(

@@ -13,14 +13,16 @@ from hubzarr.errors import (
     SealedError,
 )
 from hubzarr.history.log import ancestors
-from hubzarr.history.manifest import Commit, Manifest
+from hubzarr.history.manifest import Commit, Manifest, Node
 from hubzarr.history.nodes import nodes_of
 from hubzarr.history.versions import head, manifest_path, newer_exists
 from hubzarr.indexing import Transform
 from hubzarr.session.commit import next_manifest, pause, store
 from hubzarr.session.merge import Conflict, Merged, Policy, merge_sides
+from hubzarr.session.records import moved_by, relocated
 from hubzarr.session.recovery import Doubt, intact, settle_doubt
-from hubzarr.session.state import Side, shape_of, side_of
+from hubzarr.session.state import ArrayState, Side, shape_of, side_of
+from hubzarr.table.table import TableDraft
 
 if TYPE_CHECKING:
     from hubzarr.session.session import Session
@@ -151,13 +153,14 @@ def _rebase(session: Session, theirs: Manifest, policy: Policy) -> Outcomes:
     outcomes: Outcomes = {}
     mine: dict[str, Side | None] = dict.fromkeys(session.removed)
     mine |= {path: Side(document, path, None) for path, document in session.groups.items()}
-    mine |= {path: array.side() for path, array in session.states.items() if array.changed}
+    drafts: dict[str, TableDraft] = {}
+    for path, array in session.states.items():
+        if array.changed:
+            mine[path], drafts[path] = _moved_side(session, path, array, base_nodes, their_nodes)
     for path, side in mine.items():
         base, their = base_nodes.get(path), their_nodes.get(path)
+        draft = drafts.get(path)
         if their == base:
-            draft = None
-            if side is not None and side.table is not None:
-                draft = session.states[path].engine.table
             merged = None if side is None else Merged(side, draft)
             outcomes[path] = (merged, None)
             continue
@@ -172,9 +175,6 @@ def _rebase(session: Session, theirs: Manifest, policy: Policy) -> Outcomes:
                 )
                 conflicts.append(Conflict(path, what))
             elif policy == "mine":
-                draft = None
-                if side is not None and side.table is not None:
-                    draft = session.states[path].engine.table
                 outcomes[path] = (None if side is None else Merged(side, draft), None)
             continue
         outcome, found = merge_sides(
@@ -190,6 +190,25 @@ def _rebase(session: Session, theirs: Manifest, policy: Policy) -> Outcomes:
         outcomes[path] = (outcome, side)
     raise_conflicts(session.name, conflicts, theirs)
     return outcomes
+
+
+def _moved_side(
+    session: Session,
+    path: str,
+    array: ArrayState,
+    base: dict[str, Node],
+    theirs: dict[str, Node],
+) -> tuple[Side, TableDraft]:
+    """A changed array as a side of the merge, and its table as changes on top of the base."""
+    side, draft = array.side(), array.engine.table
+    move = moved_by(path, array.document, base, theirs)
+    if move is None:
+        return side, draft
+    old = base.get(path)
+    table = None if old is None else side_of(old, session.storage, session.reader).table
+    draft = draft.copy()
+    cells = session.cells_for(side.home, side.document)
+    return relocated(side, draft, table, move, cells, functools.cache(session.writes.rotate)), draft
 
 
 def raise_conflicts(name: str, conflicts: list[Conflict], theirs: Manifest) -> None:
@@ -267,6 +286,9 @@ def _append_again(session: Session, path: str, mine: Side, start: int, stop: int
     array = session.states[path]
     source = session.reader_for(mine)
     rows = array.engine.cells.cell_shape[0]
+    if start % rows == 0 and array.shape[0] % rows == 0 and len(array.shape) == 1:
+        _append_cells(array, mine, start, stop)
+        return
     step = max(1, (32 << 20) // max(1, array.engine.cells.codec.nbytes // rows))
     first = array.grow(stop - start)
     tail = tuple((0, n) for n in array.shape[1:])
@@ -276,6 +298,21 @@ def _append_again(session: Session, path: str, mine: Side, start: int, stop: int
         at = first + low - start
         array.engine.write(box_view(((at, at + high - low), *tail)), block)
     array.engine.flush()
+
+
+def _append_cells(array: ArrayState, mine: Side, start: int, stop: int) -> None:
+    """The same for whole cells of one axis: their objects are copied as they are."""
+    engine = array.engine
+    size = engine.cells.cell_shape[0]
+    first = array.grow(stop - start) // size
+    table = TableDraft(mine.table) if mine.table is not None else engine.table
+    for k in range(start // size, -(-stop // size)):
+        write_id = table.id_of((k,))
+        if write_id:
+            cell = (first + k - start // size,)
+            new_id = engine.fresh_id((cell,))
+            engine.cells.copy_cell(write_id, (k,), new_id, cell)
+            engine.table.assign(cell, new_id, None)
 
 
 def box_view(box: tuple[tuple[int, int], ...]) -> Transform:

@@ -78,6 +78,8 @@ class Session:
         self.removed: set[str] = set()
         #: Store keys outside all nodes: (write id, size), or None when deleted here.
         self.objects: dict[str, tuple[str, int] | None] = {}
+        #: Counts changes of what nodes there are, for those who remember them.
+        self.layout = 0
         self.closed = False
         #: What the last background sync met, until the next call raises it.
         self.failure: Exception | None = None
@@ -161,6 +163,7 @@ class Session:
             self.groups.pop(path, None)
             self.removed.discard(path)
             self.writes.rotate()
+            self.layout += 1
             self.touch()
             return state
 
@@ -171,6 +174,7 @@ class Session:
             self.forget_state(path)
             self.groups[path] = copy.deepcopy(document)
             self.removed.discard(path)
+            self.layout += 1
             self.touch()
 
     def remove(self, path: str) -> None:
@@ -180,6 +184,7 @@ class Session:
             self.forget_state(path)
             self.groups.pop(path, None)
             self.removed.add(path)
+            self.layout += 1
             self.writes.rotate()
             self.touch()
 
@@ -305,6 +310,7 @@ class Session:
         """Move to another state; what was not committed is forgotten."""
         with self.lock:
             self.manifest = manifest
+            self.layout += 1
             nodes = self.committed_nodes()
             for path in list(self.states):
                 node = nodes.get(path)

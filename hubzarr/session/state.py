@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import threading
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 
 from hubzarr.engine import ArrayEngine, CellStore, WriteIds, shared_cache
 from hubzarr.engine.array import grid_of
+from hubzarr.engine.tail import append_bytes
 from hubzarr.history.manifest import Node
 from hubzarr.indexing import Transform
 from hubzarr.storage.base import Storage
@@ -206,18 +208,33 @@ class ArrayState:
 
     def append(self, rows: np.ndarray[Any, Any]) -> None:
         """Add rows along axis 0. If they can't be stored, the array is as it was."""
-        start, counted = self.shape[0], self.appended
+        before = self.rows()
         try:
-            self.grow(len(rows))
+            start = self.grow(len(rows))
             box = ((start, start + len(rows)), *((0, n) for n in self.shape[1:]))
             self.engine.write(Transform(rows.shape, box, tuple(range(rows.ndim))), rows)
         except BaseException:
-            try:
-                self.engine.cut_rows(start)
-            finally:
-                self.document["shape"] = list(self.shape)
-                self.appended = counted
+            self.take_back(before)
             raise
+
+    def append_bytes(self, parts: Iterable[memoryview]) -> list[int]:
+        """Add bytes to a flat array, in fresh cells; returns where each piece begins.
+
+        If that fails half way, some bytes are there that nobody refers to.
+        """
+        return append_bytes(self.engine, parts, self.grow)
+
+    def rows(self) -> tuple[int, int | None]:
+        """How many rows there are, for `take_back`."""
+        return self.shape[0], self.appended
+
+    def take_back(self, rows: tuple[int, int | None]) -> None:
+        """Drop the rows that were appended since `rows()` said this; nothing is stored for it."""
+        try:
+            self.engine.cut_rows(rows[0])
+        finally:
+            self.document["shape"] = list(self.shape)
+            self.appended = rows[1]
 
     def adopt(self, node: Node, appended: int | None) -> None:
         """A commit in doubt was made, of this array as `node`: what came later stays changed."""

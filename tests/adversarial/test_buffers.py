@@ -38,7 +38,7 @@ def slow_pool(monkeypatch):
 
 def store_soon(session, cell):
     with session.lock:
-        session.array().engine._store_soon(cell)
+        session.array().engine.store_soon(cell)
 
 
 def test_append_while_the_edge_cell_is_being_stored(slow_pool):
