@@ -1,7 +1,198 @@
-"""Folders of images: class folders, or images alone."""
+"""Folders of images: a folder for each class, or images alone.
+
+The class of an image is the folder it lies in: ``cats/tom.jpg`` is a ``cats``, and
+``cats/wild/leo.jpg`` a ``cats/wild``. Folders named train, test, val or the like above
+the classes become the column ``split``. A folder without classes gives the images and
+their file names.
+"""
 
 from __future__ import annotations
 
-__all__: list[str] = []
+import itertools
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from hubzarr.errors import HubzarrError, InvalidError
+from hubzarr.ingesting.files import format_of, is_kind, prevailing, read_sample
+from hubzarr.ingesting.place import Place, hidden
+from hubzarr.ingesting.source import Column, Skipped, Unit, file_units
+
+__all__ = ["KIND", "SPLITS", "FolderSource", "matches", "open_source", "split_of"]
 
 KIND = "folders"
+
+#: Names of folders that part a dataset for training, and what they mean.
+SPLITS = {
+    **dict.fromkeys(("train", "training", "train_images", "seg_train"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
+    **dict.fromkeys(("test", "testing", "test_images", "seg_test"), "test"),
+}
+# One such folder alone holds no class of its name.
+_NO_CLASSES = frozenset({"data", "images", "image", "img", "imgs", "jpegimages", "photos"})
+# How much of a folder is looked at to recognise it.
+_LOOK = 200
+
+
+def split_of(name: str) -> str | None:
+    """What a folder's name says of the split in it; also with a year, as COCO has it.
+
+    Examples
+    --------
+    >>> split_of("train2017"), split_of("Valid"), split_of("cats")
+    ('train', 'val', None)
+    """
+    return SPLITS.get(name.lower().rstrip("0123456789").rstrip("_-"))
+
+
+def matches(place: Place) -> bool:
+    """Whether there is an image in the folder, or not far below."""
+    try:
+        return place.is_dir() and _has_image(place, depth=4)
+    except HubzarrError:
+        return False
+
+
+def open_source(
+    place: Place, *, sample_compression: str | None = None, filenames: bool | None = None
+) -> FolderSource:
+    """Images in folders, as columns ``images`` and ``labels``.
+
+    Parameters
+    ----------
+    place : Place
+        The folder.
+    sample_compression : str, optional
+        Format to keep the images in; by default the one that most of them have.
+    filenames : bool, optional
+        Whether to keep the names of the files, in a column ``filenames``. By default
+        this is done where there are no classes.
+
+    Examples
+    --------
+    >>> import pathlib
+    >>> for name in "train/cats/tom.jpg", "train/dogs/rex.jpg", "test/cats/kit.jpg":
+    ...     pathlib.Path("pets", name).parent.mkdir(parents=True, exist_ok=True)
+    ...     _ = pathlib.Path("pets", name).write_bytes(b"...")
+    >>> pets = open_source(Place("pets"))
+    >>> for column in pets.columns:
+    ...     print(column.name, column.options)
+    images {'htype': 'image', 'sample_compression': 'jpeg'}
+    labels {'htype': 'class_label', 'class_names': ['cats', 'dogs']}
+    split {'htype': 'class_label', 'class_names': ['test', 'train']}
+    """
+    folders: Counter[str] = Counter()
+    formats: Counter[str] = Counter()
+    for file in place.walk():
+        found = format_of(file.name)
+        if found is not None:
+            formats[found] += 1
+            folders[file.relative(place).rpartition("/")[0]] += 1
+    if not formats:
+        raise InvalidError(f"no images in {place.url!r}; expected files such as cats/tom.jpg")
+    # A few loose images beside folders of classes are left out; folders beside many
+    # loose images are no classes.
+    loose = folders.get("", 0) > formats.total() / 2
+    layout = _Layout({}, {}, {}) if loose else _layout(folders)
+    compression = sample_compression or prevailing(formats)
+    images = {"htype": "image", "sample_compression": compression}
+    columns = [Column("images", images)]
+    if layout.classes:
+        columns.append(Column("labels", _labels(layout.classes)))
+    if layout.splits:
+        columns.append(Column("split", _labels(layout.splits)))
+    if filenames or (filenames is None and not layout.classes):
+        columns.append(Column("filenames", {"htype": "text"}))
+    return FolderSource(place, tuple(columns), {"formats": dict(formats)}, layout)
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """What folders mean: of each, the class and the split."""
+
+    classes: dict[str, int]
+    splits: dict[str, int]
+    folders: dict[str, tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class FolderSource:
+    """Images in folders, one row each."""
+
+    root: Place
+    columns: tuple[Column, ...]
+    info: dict[str, Any]
+    layout: _Layout
+    kind: str = KIND
+
+    def units(self) -> Iterator[Unit]:
+        """Some hundred files at a time, in the order of their paths."""
+        return file_units(self.root.walk(), self.root)
+
+    def rows(self, unit: Unit) -> Iterator[dict[str, Any] | Skipped]:
+        """The images of a unit, not decoded."""
+        names = {column.name for column in self.columns}
+        classes, splits = self.layout.classes, self.layout.splits
+        for path in unit.payload:
+            if format_of(path) is None:
+                yield Skipped(path, "its name is none of an image", broken=False)
+                continue
+            split, label = self.layout.folders.get(path.rpartition("/")[0], ("", ""))
+            if classes and label not in classes:
+                yield Skipped(path, "it lies outside the folders of classes", broken=False)
+                continue
+            sample = read_sample(self.root.child(path), path)
+            if isinstance(sample, Skipped):
+                yield sample
+                continue
+            row: dict[str, Any] = {"images": sample}
+            if classes:
+                row["labels"] = classes[label]
+            if splits:
+                row["split"] = splits[split]
+            if "filenames" in names:
+                row["filenames"] = path
+            yield row
+
+
+def _layout(folders: Iterable[str]) -> _Layout:
+    """Tell classes and splits from the folders that images are in."""
+    paths = {folder: folder.split("/") if folder else [] for folder in folders}
+    shared = _shared_depth(list(paths.values()))
+    rest = {folder: parts[shared:] for folder, parts in paths.items()}
+    parted = all(parts and split_of(parts[0]) for parts in rest.values())
+    meaning = {
+        folder: (parts[0], "/".join(parts[1:])) if parted else ("", "/".join(parts))
+        for folder, parts in rest.items()
+    }
+    classes = sorted({label for _, label in meaning.values()} - {""})
+    if [name.lower() for name in classes] in ([name] for name in _NO_CLASSES):
+        classes = []
+    splits = sorted({split for split, _ in meaning.values()})
+    if len(splits) < 2:
+        splits = []
+    return _Layout(_numbered(classes), _numbered(splits), meaning)
+
+
+def _shared_depth(paths: list[list[str]]) -> int:
+    """How many folders lead to all images alike; a single folder is a class of its own."""
+    if len(paths) < 2:
+        return max(len(paths[0]) - 1, 0)
+    columns = itertools.takewhile(lambda parts: len(set(parts)) == 1, zip(*paths, strict=False))
+    return len(list(columns))
+
+
+def _numbered(names: list[str]) -> dict[str, int]:
+    return {name: number for number, name in enumerate(names)}
+
+
+def _labels(names: dict[str, int]) -> dict[str, Any]:
+    return {"htype": "class_label", "class_names": list(names)}
+
+
+def _has_image(place: Place, depth: int) -> bool:
+    children = [child for child in place.children()[:_LOOK] if not hidden(child.name)]
+    if any(is_kind(child) for child in children):
+        return True
+    return depth > 0 and any(_has_image(child, depth - 1) for child in children if child.is_dir())

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 import tempfile
 import weakref
 from collections.abc import Iterator, Mapping
@@ -313,8 +314,9 @@ class _Entry(NamedTuple):
 
 def _local_entry(path: str) -> _Entry:
     status = os.stat(path)
-    kind = "directory" if os.path.isdir(path) else "file" if os.path.isfile(path) else "other"
-    return _Entry("", kind, status.st_size)
+    if stat.S_ISDIR(status.st_mode):
+        return _Entry("", "directory", None)
+    return _Entry("", "file" if stat.S_ISREG(status.st_mode) else "other", status.st_size)
 
 
 def _local_entries(path: str) -> Iterator[_Entry]:

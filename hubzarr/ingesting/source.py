@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from hubzarr.errors import NotFoundError
 from hubzarr.ingesting.place import Place
 
 __all__ = ["Column", "Skipped", "Source", "SourceModule", "Unit", "file_units"]
@@ -71,6 +72,16 @@ class Unit:
 class Skipped:
     """Something in a source that became no row.
 
+    Parameters
+    ----------
+    what : str
+        A path, or where in a file.
+    why : str
+        The reason.
+    broken : bool, default True
+        Whether it should have become one: unless the caller skips broken samples, this
+        ends the ingest. A file that is no part of the data is not broken.
+
     Examples
     --------
     >>> print(Skipped("cats/tom.jpg", "the file is empty"))
@@ -79,6 +90,7 @@ class Skipped:
 
     what: str
     why: str
+    broken: bool = True
 
     def __str__(self) -> str:
         return f"{self.what}: {self.why}"
@@ -147,7 +159,7 @@ def file_units(
     batch: list[str] = []
     size = 0
     for file in files:
-        bytes_here = file.size() if file.exists() else 0
+        bytes_here = _size(file)
         if batch and (len(batch) >= max_files or size + bytes_here > max_bytes):
             yield Unit(batch[0], tuple(batch), len(batch))
             batch, size = [], 0
@@ -155,3 +167,10 @@ def file_units(
         size += bytes_here
     if batch:
         yield Unit(batch[0], tuple(batch), len(batch))
+
+
+def _size(file: Place) -> int:
+    try:
+        return file.size()
+    except NotFoundError:  # a broken link, say: reading it will tell
+        return 0
