@@ -23,7 +23,7 @@ from __future__ import annotations
 from typing import Any
 
 from hubzarr.media.format import Format
-from hubzarr.media.images import with_pillow
+from hubzarr.media.images import jpeg, png, webp, with_pillow
 from hubzarr.media.images.writing import encoder
 
 __all__ = ["FORMATS"]
@@ -54,19 +54,28 @@ def _by_pillow(
     )
 
 
-_JPEG = ("JPEG", "MPO")  # either may turn out to be the other
-
 FORMATS: tuple[Format, ...] = (
-    _by_pillow(
+    Format(
         "jpeg",
+        "image",
         (".jpg", ".jpeg", ".jpe", ".jfif"),
-        _JPEG,
-        _GREY_RGB,
-        lossless=False,
-        quality=90,
+        False,
+        jpeg.header,
+        jpeg.decode,
+        encoder("jpeg", "JPEG", _GREY_RGB, quality=90),
+        "images",
     ),
-    _by_pillow("png", (".png", ".apng"), ("PNG",), (*_ALL_8, "grey16", "bool")),
-    _by_pillow("webp", (".webp",), ("WEBP",), ("rgb", "rgba"), lossless=False, quality=90),
+    Format("png", "image", (".png", ".apng"), True, png.header, png.decode, png.encode, "images"),
+    Format(
+        "webp",
+        "image",
+        (".webp",),
+        False,
+        webp.header,
+        webp.decode,
+        encoder("webp", "WEBP", ("rgb", "rgba"), quality=90, exact=True),
+        "images",
+    ),
     _by_pillow("tiff", (".tif", ".tiff", ".gtiff", ".btf"), ("TIFF",), (*_ALL_8, "grey16")),
     _by_pillow(
         "jpeg2000",
@@ -84,7 +93,16 @@ FORMATS: tuple[Format, ...] = (
     ),
     _by_pillow("tga", (".tga", ".icb", ".vda", ".vst"), ("TGA",), _ALL_8),
     _by_pillow("pcx", (".pcx",), ("PCX",), _GREY_RGB),
-    _by_pillow("mpo", (".mpo",), _JPEG, _GREY_RGB, lossless=False, quality=90),
+    Format(
+        "mpo",
+        "image",
+        (".mpo",),
+        False,
+        jpeg.header,
+        jpeg.decode,
+        encoder("mpo", "JPEG", _GREY_RGB, quality=90),
+        "images",
+    ),
     _by_pillow("sgi", (".sgi", ".rgb", ".rgba", ".bw"), ("SGI",), _ALL_8),
     _by_pillow("xbm", (".xbm",), ("XBM",), ("bool",)),
 )

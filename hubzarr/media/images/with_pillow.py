@@ -16,7 +16,15 @@ from hubzarr.errors import HubzarrError, SampleError
 from hubzarr.media.extras import need
 from hubzarr.media.format import Header
 
-__all__ = ["decode", "decoder", "header", "header_parser", "pillow_errors", "to_array"]
+__all__ = [
+    "decode",
+    "decode_as_stored",
+    "decoder",
+    "header",
+    "header_parser",
+    "pillow_errors",
+    "to_array",
+]
 
 type Array = np.ndarray[Any, Any]
 
@@ -51,7 +59,10 @@ _EXIF_TURNED = (5, 6, 7, 8)  # rows are columns
 
 @contextmanager
 def pillow_errors() -> Iterator[None]:
-    """Turn what Pillow raises for broken files (almost anything) into `SampleError`."""
+    """Turn what Pillow raises for broken files (almost anything) into `SampleError`.
+
+    Its warnings, about metadata that do not matter here, are left to their filters.
+    """
     try:
         yield
     except (HubzarrError, MemoryError):
@@ -62,7 +73,7 @@ def pillow_errors() -> Iterator[None]:
 
 
 def open_image(data: bytes, formats: tuple[str, ...] | None = None) -> Any:
-    """Open an image, without the limit on pixels that Pillow sets for web servers."""
+    """Open an image that has one of some formats of Pillow."""
     pillow = need("PIL.Image", extra="images", what="reading images")
     return pillow.open(io.BytesIO(data), formats=formats)
 
@@ -116,6 +127,13 @@ def decode(data: bytes, formats: tuple[str, ...] | None = None) -> Array:
     with pillow_errors(), open_image(data, formats) as image:
         image.load()
         return to_array(operations.exif_transpose(image))
+
+
+def decode_as_stored(data: bytes, formats: tuple[str, ...]) -> Array:
+    """Decode an image without looking at its orientation."""
+    with pillow_errors(), open_image(data, formats) as image:
+        image.load()
+        return to_array(image)
 
 
 def header_parser(*formats: str) -> Callable[[bytes], Header]:
