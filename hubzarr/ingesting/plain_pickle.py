@@ -27,7 +27,8 @@ _PLAIN_KINDS = "biufc"
 def load_plain(data: bytes, path: str = "pickle") -> Any:
     """Unpickle dicts, lists, tuples, strings, numbers and arrays; nothing else.
 
-    Strings that Python 2 wrote come as bytes, as with ``encoding="bytes"``.
+    Strings that Python 2 wrote come as bytes, as with ``encoding="bytes"``; arrays of
+    objects come as lists.
 
     Parameters
     ----------
@@ -88,7 +89,7 @@ class _PlainUnpickler(pickle.Unpickler):
 class _Array:
     """Stands for an array while its state comes in."""
 
-    value: np.ndarray[Any, Any] | np.generic
+    value: Any
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         _, shape, dtype, fortran, content = state
@@ -114,23 +115,25 @@ class _Dtype:
         dtype = np.dtype(self.code)
         if dtype.kind not in _PLAIN_KINDS:
             raise ValueError(f"arrays of dtype {self.code!r} are not read")
-        return dtype.newbyteorder(self.order) if self.order in "<>" else dtype
+        return dtype.newbyteorder(">") if self.order == ">" else dtype
 
 
-def _array(
-    dtype: _Dtype, shape: tuple[int, ...], fortran: bool, content: Any
-) -> np.ndarray[Any, Any]:
+def _array(dtype: _Dtype, shape: tuple[int, ...], fortran: bool, content: Any) -> Any:
     order = "F" if fortran else "C"
     if dtype.is_object:
-        if not isinstance(content, list) or not all(isinstance(x, int | float) for x in content):
-            raise ValueError("arrays of objects are read only if all are numbers")
+        if not isinstance(content, list):
+            raise ValueError("an array of objects without a list of them")
+        if len(shape) == 1 and len(content) == shape[0]:
+            return content
+        if not all(isinstance(x, int | float) for x in content):
+            raise ValueError("arrays of objects with several axes are read if all are numbers")
         flat = np.array(content)
     else:
         data = content.encode("latin-1") if isinstance(content, str) else bytes(content)
         flat = np.frombuffer(data, dtype.plain())
     if math.prod(shape) != flat.size or min(shape, default=0) < 0:
         raise ValueError(f"an array of shape {shape} has {flat.size} elements")
-    return flat.reshape(shape, order=order)  # type: ignore[call-overload, no-any-return]
+    return flat.reshape(shape, order=order)  # type: ignore[call-overload]
 
 
 def _reconstruct(*_: Any) -> _Array:
@@ -139,8 +142,7 @@ def _reconstruct(*_: Any) -> _Array:
 
 def _scalar(dtype: _Dtype, data: Any) -> np.generic:
     raw = data.encode("latin-1") if isinstance(data, str) else bytes(data)
-    value = np.frombuffer(raw, dtype.plain(), count=1)[0]
-    return value  # type: ignore[no-any-return]
+    return np.frombuffer(raw, dtype.plain(), count=1)[0]  # type: ignore[no-any-return]
 
 
 def _from_buffer(buffer: Any, dtype: _Dtype, shape: Any, order: Any) -> _Array:
@@ -173,7 +175,7 @@ _BUILDERS: dict[tuple[str, str], Any] = {
 def _finish(value: Any) -> Any:
     """`value` with the stand-ins of arrays replaced by the arrays."""
     if isinstance(value, _Array):
-        return value.value
+        return _finish(value.value)
     if isinstance(value, dict):
         return {key: _finish(item) for key, item in value.items()}
     if isinstance(value, list):

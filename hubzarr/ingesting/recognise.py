@@ -17,7 +17,11 @@ from hubzarr.ingesting.source import Source, SourceModule
 __all__ = ["MODULES", "kinds", "load", "open_source", "recognise"]
 
 #: Names of the modules, in the order in which they are asked. They are imported then.
-MODULES: tuple[str, ...] = ("folders",)
+MODULES: tuple[str, ...] = (
+    "idx",
+    "cifar",
+    "folders",
+)
 
 
 def load(name: str) -> SourceModule:

@@ -51,7 +51,9 @@ def parse_example(data: bytes) -> dict[str, Feature | list[Feature]]:
                 features[name] = _feature(message)
         elif field == 2:
             for name, message in _entries(value):
-                features[name] = [_feature(step) for number, step in _fields(message) if number == 1]
+                features[name] = [
+                    _feature(step) for number, step in _fields(message) if number == 1
+                ]
         else:
             raise ValueError(f"field {field} is in neither Example nor SequenceExample")
     return features

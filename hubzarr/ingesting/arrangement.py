@@ -1,0 +1,168 @@
+"""Which arrays of a source are columns of the same rows.
+
+* Arrays of one length are the columns of as many rows.
+* Where names end or begin with train, test, val and so on (``x_train``, ``test/images``),
+  the splits follow each other and a column ``split`` tells them apart.
+* Small arrays of another length, such as coordinates, go to the info of the dataset.
+* Arrays that don't fit together at all become one row, each array one sample.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from hubzarr.errors import InvalidError
+from hubzarr.ingesting.blocks import ArrayInfo, BlockSource, Part, array_options, fields_of
+from hubzarr.ingesting.columns import as_json, clean_names
+from hubzarr.ingesting.source import Column
+
+__all__ = ["arrange"]
+
+#: Arrays of other lengths go to the info up to so many bytes.
+_SMALL = 64_000
+_SPLITS = ("train", "training", "test", "testing", "val", "valid", "validation", "dev", "eval")
+
+
+def arrange(
+    kind: str,
+    arrays: Iterable[ArrayInfo],
+    *,
+    info: Mapping[str, Any] | None = None,
+    whole: bool = False,
+) -> BlockSource:
+    """Find out which arrays are columns of the same rows.
+
+    Parameters
+    ----------
+    kind : str
+        Of the source.
+    arrays : iterable of ArrayInfo
+    info : mapping, optional
+        For the info of the dataset.
+    whole : bool
+        Take each array as one sample of a single row.
+
+    Raises
+    ------
+    InvalidError
+        If there are no arrays with elements.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> made = np.zeros((3, 8, 8, 3), "u1"), np.zeros(3, "i8")
+    >>> infos = [ArrayInfo(n, a.shape, a.dtype, a.__getitem__)
+    ...          for n, a in zip(("images_train", "labels_train"), made)]
+    >>> infos += [replace(infos[0], name="images_test"), replace(infos[1], name="labels_test")]
+    >>> source = arrange("npy", infos)
+    >>> [(column.name, column.options["htype"]) for column in source.columns]
+    [('images', 'image'), ('labels', 'class_label'), ('split', 'class_label')]
+    >>> [part.key for part in source.parts]
+    ['train', 'test']
+    """
+    kept: dict[str, Any] = dict(info or {})
+    tables = [field for array in arrays for field in fields_of(array)]
+    rows = [array for array in tables if array.shape and (whole or array.shape[0])]
+    scalars = [array for array in tables if not array.shape]
+    if not rows and scalars and whole:
+        rows, scalars = scalars, []
+    if not rows:
+        raise InvalidError(f"this {kind} source has no array with rows in it")
+    if scalars:
+        kept["scalars"] = {array.name: as_json(array.read(())) for array in scalars}
+    if whole:
+        return _one_row(kind, rows, kept)
+    splits = _splits(rows)
+    if splits is not None and len(splits) == 1:
+        (split,) = splits
+        rows, kept["split"] = [replace(a, name=name) for name, a in splits[split].items()], split
+    elif splits is not None:
+        return _split_source(kind, splits, kept)
+    main = _main_length(rows)
+    others = [array for array in rows if array.shape[0] != main]
+    if any(array.nbytes > _SMALL for array in others):
+        return _one_row(kind, rows, kept)
+    if others:
+        kept["arrays"] = {array.name: as_json(array.whole()) for array in others}
+    chosen = [array for array in rows if array.shape[0] == main]
+    columns, named = _columns(chosen)
+    return BlockSource(kind, columns, (Part("", named),), kept)
+
+
+def _columns(arrays: list[ArrayInfo]) -> tuple[tuple[Column, ...], dict[str, ArrayInfo]]:
+    names = clean_names(array.name for array in arrays)
+    columns = tuple(Column(names[array.name], array_options(array)) for array in arrays)
+    return columns, {names[array.name]: array for array in arrays}
+
+
+def _one_row(kind: str, arrays: list[ArrayInfo], info: dict[str, Any]) -> BlockSource:
+    names = clean_names(array.name for array in arrays)
+    columns = []
+    for array in arrays:
+        text = array.dtype.kind in "OSU"
+        options = {"htype": "generic", "dtype": array.dtype.newbyteorder("=").name}
+        columns.append(Column(names[array.name], {"htype": "json"} if text else options))
+    named = {names[array.name]: array for array in arrays}
+    return BlockSource(kind, tuple(columns), (Part("", named, whole=True),), info)
+
+
+def _main_length(arrays: list[ArrayInfo]) -> int:
+    """The length that most bytes have."""
+    weights: Counter[int] = Counter()
+    for array in arrays:
+        weights[array.shape[0]] += array.nbytes
+    return max(weights, key=lambda length: (weights[length], length))
+
+
+def _splits(arrays: list[ArrayInfo]) -> dict[str, dict[str, ArrayInfo]] | None:
+    """Arrays by split and name, if all of them are parts of splits that look alike."""
+    found: dict[str, dict[str, ArrayInfo]] = {}
+    for array in arrays:
+        split, name = _split_of(array.name)
+        if split is None:
+            return None
+        found.setdefault(split, {})[name] = array
+    parts = list(found.values())
+    alike = all(part.keys() == parts[0].keys() for part in parts)
+    even = all(len({array.shape[0] for array in part.values()}) == 1 for part in parts)
+    return found if alike and even and _same_samples(parts) else None
+
+
+def _same_samples(parts: list[dict[str, ArrayInfo]]) -> bool:
+    return all(
+        part[name].shape[1:] == array.shape[1:] and part[name].dtype == array.dtype
+        for part in parts
+        for name, array in parts[0].items()
+    )
+
+
+def _split_of(name: str) -> tuple[str | None, str]:
+    """``x_train`` as ('train', 'x'), ``test/images`` as ('test', 'images')."""
+    head, slash, tail = name.partition("/")
+    if slash and head.lower() in _SPLITS:
+        return head.lower(), tail
+    first, _, rest = name.partition("_")
+    if rest and first.lower() in _SPLITS:
+        return first.lower(), rest
+    rest, _, last = name.rpartition("_")
+    if rest and last.lower() in _SPLITS:
+        return last.lower(), rest
+    return None, name
+
+
+def _split_source(
+    kind: str, splits: dict[str, dict[str, ArrayInfo]], info: dict[str, Any]
+) -> BlockSource:
+    names = sorted(splits, key=lambda split: (_SPLITS.index(split), split))
+    first = [replace(array, name=name) for name, array in splits[names[0]].items()]
+    columns, _ = _columns(first)
+    cleaned = clean_names(array.name for array in first)
+    parts = []
+    for number, split in enumerate(names):
+        arrays = {cleaned[name]: splits[split][name] for name in cleaned}
+        parts.append(Part(split, arrays, {"split": number}))
+    split_column = Column("split", {"htype": "class_label", "class_names": names})
+    return BlockSource(kind, (*columns, split_column), tuple(parts), info)
