@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
-from hubzarr.errors import HubzarrError
-from hubzarr.ingesting.place import Place
-from hubzarr.ingesting.source import Skipped
+from hubzarr.errors import NotFoundError, SampleError, StorageError
+from hubzarr.ingesting.place import Place, hidden
 from hubzarr.media import Sample, get_format
 from hubzarr.media.formats import by_extension
 
-__all__ = ["count_formats", "format_of", "is_kind", "prevailing", "read_sample"]
+__all__ = ["count_formats", "find_file", "format_of", "is_kind", "prevailing", "read_sample"]
+
+# How many folders in a folder are looked into to recognise it.
+_FOLDERS = 50
 
 
 def format_of(name: str, kind: str = "image") -> str | None:
@@ -58,9 +61,40 @@ def prevailing(formats: Mapping[str, int]) -> str | None:
     return max(writable or formats, key=lambda name: (formats[name], name))
 
 
-def read_sample(place: Place, what: str) -> Sample | Skipped:
-    """The sample in a file, its bytes read; or why there is none."""
+def read_sample(place: Place) -> Sample:
+    """The sample in a file, its bytes read.
+
+    Raises
+    ------
+    SampleError
+        The file is missing or can't be read.
+    """
     try:
         return Sample(place.read(), path=place.url)
-    except HubzarrError as error:
-        return Skipped(what, error.message)
+    except (NotFoundError, StorageError) as error:
+        raise SampleError(error.message, path=place.url) from error
+
+
+def find_file(place: Place, test: Callable[[str], bool], *, depth: int) -> Place | None:
+    """The first file whose name passes a test, in a folder or not far below.
+
+    Meant for recognising: of each folder, few others in it are looked into.
+
+    Examples
+    --------
+    >>> import pathlib
+    >>> pathlib.Path("photos/cats").mkdir(parents=True)
+    >>> _ = pathlib.Path("photos/cats/tom.jpg").write_bytes(b"...")
+    >>> find_file(Place("photos"), lambda name: name.endswith(".jpg"), depth=1).name
+    'tom.jpg'
+    """
+    children = [child for child in place.children() if not hidden(child.name)]
+    for child in children:
+        if test(child.name) and child.is_file():
+            return child
+    if depth > 0:
+        for child in itertools.islice(filter(Place.is_dir, children), _FOLDERS):
+            found = find_file(child, test, depth=depth - 1)
+            if found is not None:
+                return found
+    return None

@@ -14,9 +14,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from hubzarr.errors import HubzarrError, InvalidError
-from hubzarr.ingesting.files import format_of, is_kind, prevailing, read_sample
-from hubzarr.ingesting.place import Place, hidden
+from hubzarr.errors import HubzarrError, InvalidError, SampleError
+from hubzarr.ingesting.files import find_file, format_of, prevailing, read_sample
+from hubzarr.ingesting.place import Place
 from hubzarr.ingesting.source import Column, Skipped, Unit, file_units
 
 __all__ = ["KIND", "SPLITS", "FolderSource", "matches", "open_source", "split_of"]
@@ -31,8 +31,6 @@ SPLITS = {
 }
 # One such folder alone holds no class of its name.
 _NO_CLASSES = frozenset({"data", "images", "image", "img", "imgs", "jpegimages", "photos"})
-# How much of a folder is looked at to recognise it.
-_LOOK = 200
 
 
 def split_of(name: str) -> str | None:
@@ -49,9 +47,13 @@ def split_of(name: str) -> str | None:
 def matches(place: Place) -> bool:
     """Whether there is an image in the folder, or not far below."""
     try:
-        return place.is_dir() and _has_image(place, depth=4)
+        return place.is_dir() and find_file(place, _is_image, depth=4) is not None
     except HubzarrError:
         return False
+
+
+def _is_image(name: str) -> bool:
+    return format_of(name) is not None
 
 
 def open_source(
@@ -142,11 +144,11 @@ class FolderSource:
             if classes and label not in classes:
                 yield Skipped(path, "it lies outside the folders of classes", broken=False)
                 continue
-            sample = read_sample(self.root.child(path), path)
-            if isinstance(sample, Skipped):
-                yield sample
+            try:
+                row: dict[str, Any] = {"images": read_sample(self.root.child(path))}
+            except SampleError as error:
+                yield Skipped(path, error.message)
                 continue
-            row: dict[str, Any] = {"images": sample}
             if classes:
                 row["labels"] = classes[label]
             if splits:
@@ -189,10 +191,3 @@ def _numbered(names: list[str]) -> dict[str, int]:
 
 def _labels(names: dict[str, int]) -> dict[str, Any]:
     return {"htype": "class_label", "class_names": list(names)}
-
-
-def _has_image(place: Place, depth: int) -> bool:
-    children = [child for child in place.children()[:_LOOK] if not hidden(child.name)]
-    if any(is_kind(child) for child in children):
-        return True
-    return depth > 0 and any(_has_image(child, depth - 1) for child in children if child.is_dir())

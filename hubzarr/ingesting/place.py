@@ -11,7 +11,6 @@ import stat
 import tempfile
 import weakref
 from collections.abc import Iterator, Mapping
-from pathlib import PurePosixPath
 from typing import Any, BinaryIO, NamedTuple, Self, cast
 
 from hubzarr.errors import HubzarrError, InvalidTypeError, NotFoundError
@@ -92,11 +91,10 @@ class Place:
     def suffix(self) -> str:
         """The extension in lower case, compressed ones whole: ``.jpg``, ``.nii.gz``."""
         name = self.name.lower()
-        last = PurePosixPath(name).suffix
+        last = _suffix(name)
         if last not in _COMPRESSED:
             return last
-        first = PurePosixPath(name.removesuffix(last)).suffix
-        return first + last
+        return _suffix(name.removesuffix(last)) + last
 
     @property
     def stem(self) -> str:
@@ -328,6 +326,11 @@ def _local_entries(path: str) -> Iterator[_Entry]:
             # a pipe is not, because reading it would wait for ever.
             elif entry.is_file() or entry.is_symlink():
                 yield _Entry(entry.name, "file", None)
+
+
+def _suffix(name: str) -> str:
+    stem, dot, extension = name.rpartition(".")
+    return f".{extension}" if stem and dot and extension else ""
 
 
 def _normal(url: str) -> str:

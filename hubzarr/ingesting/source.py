@@ -7,7 +7,7 @@ and without raising whether the place holds such data; and ``open_source(place,
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -141,8 +141,20 @@ def file_units(
     *,
     max_files: int = UNIT_FILES,
     max_bytes: int = UNIT_BYTES,
+    size: Callable[[Place], int] = Place.size,
 ) -> Iterator[Unit]:
     """Files in units of a good size; the payload is the tuple of their paths in a folder.
+
+    Parameters
+    ----------
+    files : iterable of Place
+        The files.
+    root : Place
+        The folder.
+    max_files, max_bytes : int, optional
+        Where a unit ends, though one file may be larger.
+    size : callable, optional
+        Tells the bytes of a file, where other files come with it.
 
     Examples
     --------
@@ -157,20 +169,20 @@ def file_units(
     Unit(key='c.jpg', payload=('c.jpg',), rows=1)
     """
     batch: list[str] = []
-    size = 0
+    total = 0
     for file in files:
-        bytes_here = _size(file)
-        if batch and (len(batch) >= max_files or size + bytes_here > max_bytes):
+        bytes_here = _safely(size, file)
+        if batch and (len(batch) >= max_files or total + bytes_here > max_bytes):
             yield Unit(batch[0], tuple(batch), len(batch))
-            batch, size = [], 0
+            batch, total = [], 0
         batch.append(file.relative(root))
-        size += bytes_here
+        total += bytes_here
     if batch:
         yield Unit(batch[0], tuple(batch), len(batch))
 
 
-def _size(file: Place) -> int:
+def _safely(size: Callable[[Place], int], file: Place) -> int:
     try:
-        return file.size()
+        return size(file)
     except NotFoundError:  # a broken link, say: reading it will tell
         return 0
