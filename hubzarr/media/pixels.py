@@ -122,7 +122,7 @@ def combine_statistics(rows: Floats) -> Floats:
     >>> rows = [pixel_statistics(np.arange(3)), pixel_statistics(np.arange(10))]
     >>> count, total, m2, low, high = combine_statistics(rows)[0].tolist()
     >>> both = np.r_[0:3, 0:10]
-    >>> [total / count, m2 / count] == [both.mean(), both.var()]
+    >>> np.allclose([total / count, m2 / count], [both.mean(), both.var()])
     True
     """
     table = np.asarray(rows, np.float64)
