@@ -20,6 +20,7 @@ __all__ = ["MODULES", "kinds", "load", "open_source", "recognise"]
 MODULES: tuple[str, ...] = (
     "idx",
     "cifar",
+    "voc",
     "folders",
 )
 
