@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -206,12 +207,11 @@ def _note_size(first: Any, clip: Clip) -> None:
 
 def _count_by_decoding(data: bytes, clip: Clip) -> None:
     """Count the frames that a decoder gives where the packets leave a doubt."""
-    times = []
     with open_clip(data) as container:
-        for frame in container.decode(_stream(container, threads=True)):
-            times.append(frame.pts)
+        frames = container.decode(_stream(container, threads=True))
+        times = [frame.pts for frame in frames]
     clip.count = len(times)
-    known = None not in times and all(a < b for a, b in zip(times, times[1:], strict=False))
+    known = None not in times and all(a < b for a, b in pairwise(times))
     clip.times = times if known else []
 
 

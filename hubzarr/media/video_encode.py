@@ -117,7 +117,7 @@ def _encoder(names: tuple[str, ...]) -> str:
 
 
 def _pixel_format(encoder: str, shape: tuple[int, ...]) -> str:
-    """Colour at half resolution as players expect, unless sizes are odd, which H.264 can't halve."""
+    """Colour at half resolution, as players expect; H.264 can't halve odd sizes."""
     odd = shape[1] % 2 or shape[2] % 2
     return "yuv444p" if odd and encoder == "libx264" else "yuv420p"
 
