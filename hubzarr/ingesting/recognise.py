@@ -21,6 +21,7 @@ MODULES: tuple[str, ...] = (
     "idx",
     "cifar",
     "voc",
+    "yolo",
     "folders",
 )
 
