@@ -23,7 +23,7 @@ from __future__ import annotations
 from typing import Any
 
 from hubzarr.media.format import Format
-from hubzarr.media.images import jpeg, png, webp, with_pillow
+from hubzarr.media.images import jpeg, png, tiff, webp, with_pillow
 from hubzarr.media.images.writing import encoder
 
 __all__ = ["FORMATS"]
@@ -76,7 +76,16 @@ FORMATS: tuple[Format, ...] = (
         encoder("webp", "WEBP", ("rgb", "rgba"), quality=90, exact=True),
         "images",
     ),
-    _by_pillow("tiff", (".tif", ".tiff", ".gtiff", ".btf"), ("TIFF",), (*_ALL_8, "grey16")),
+    Format(
+        "tiff",
+        "image",
+        (".tif", ".tiff", ".gtiff", ".btf"),
+        True,
+        tiff.header,
+        tiff.decode,
+        tiff.encode,
+        "images",
+    ),
     _by_pillow(
         "jpeg2000",
         (".jp2", ".j2k", ".j2c", ".jpx", ".jpf", ".jpc"),
