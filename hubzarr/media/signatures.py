@@ -7,6 +7,7 @@ begins with nothing in particular (TGA), the extension decides.
 from __future__ import annotations
 
 import re
+import zlib
 
 __all__ = ["by_signature"]
 
@@ -16,6 +17,7 @@ _SIGNATURES: tuple[tuple[int, bytes, tuple[str, ...]], ...] = (
     (0, b"\x89PNG\r\n\x1a\n", ("png",)),
     (0, b"GIF87a", ("gif",)),
     (0, b"GIF89a", ("gif",)),
+    (128, b"DICM", ("dicom",)),  # before TIFF: a file may be both, for viewers of either
     (0, b"II*\0", ("tiff",)),
     (0, b"MM\0*", ("tiff",)),
     (0, b"II+\0", ("tiff",)),
@@ -23,18 +25,15 @@ _SIGNATURES: tuple[tuple[int, bytes, tuple[str, ...]], ...] = (
     (0, b"\0\0\0\x0cjP  \r\n\x87\n", ("jpeg2000",)),
     (0, b"\xff\x4f\xff\x51", ("jpeg2000",)),
     (0, b"BM", ("bmp",)),
-    (0, b"\0\0\1\0", ("ico",)),
     (0, b"\x01\xda", ("sgi",)),
     (0, b"fLaC", ("flac",)),
     (0, b"ID3", ("mp3",)),
-    (0, b"OggS", ("ogg",)),
-    (128, b"DICM", ("dicom",)),
+    (28, b"OpusHead", ("opus", "ogg")),
+    (0, b"OggS", ("ogg", "opus")),
     (344, b"n+1\0", ("nii",)),
     (344, b"ni1\0", ("nii",)),
     (4, b"n+2\0", ("nii",)),
-    (0, b"\x1f\x8b", ("nii.gz",)),
     (0, b"LASF", ("las", "laz")),
-    (0, b"\x1aE\xdf\xa3", ("mkv", "webm")),
     (0, b"ply\n", ("ply",)),
     (0, b"ply\r\n", ("ply",)),
     (0, b"# .PCD", ("pcd",)),
@@ -45,15 +44,21 @@ _PATTERNS: tuple[tuple[re.Pattern[bytes], tuple[str, ...]], ...] = (
     (re.compile(rb"(RIFF|RF64)....WAVE", re.DOTALL), ("wav",)),
     (re.compile(rb"RIFF....AVI ", re.DOTALL), ("avi",)),
     (re.compile(rb"....ftyp(avif|avis|mif1....(....){0,8}?avif)", re.DOTALL), ("avif",)),
-    (re.compile(rb"....ftyp", re.DOTALL), ("mp4", "mov")),
+    (re.compile(rb"....ftypqt  ", re.DOTALL), ("mov", "mp4")),
+    (re.compile(rb"....ftyp(?!heic|heix|hevc|mif1|msf1)", re.DOTALL), ("mp4", "mov")),
     (re.compile(rb"....(moov|mdat|wide)", re.DOTALL), ("mov", "mp4")),
+    (re.compile(rb"\x1aE\xdf\xa3.{0,60}?webm", re.DOTALL), ("webm", "mkv")),
+    (re.compile(rb"\x1aE\xdf\xa3", re.DOTALL), ("mkv", "webm")),
     (re.compile(rb"P[1-7Ff][\s#]"), ("ppm",)),
+    (re.compile(rb"\0\0\1\0[\x01-\xff]\0...\0[\0\1]\0", re.DOTALL), ("ico",)),
     (re.compile(rb"\x0a[\x00\x02-\x05]\x01[\x01\x02\x04\x08]"), ("pcx",)),
     (re.compile(rb"\s*(/\*.*?\*/\s*)?#define\s+\S+_width\s", re.DOTALL), ("xbm",)),
     (re.compile(rb"(#.*\n|\s)*VERSION\s+\.?\d"), ("pcd",)),
     (re.compile(rb"solid\s"), ("stl",)),
-    (re.compile(rb"\xff[\xe2-\xff]"), ("mp3",)),
+    (re.compile(rb"\xff[\xe2\xe3\xf2\xf3\xfa\xfb]"), ("mp3",)),
 )
+_GZIP = b"\x1f\x8b"
+_NIFTI_BYTES = 352
 # Known by their names alone.
 _UNSIGNED = frozenset({"dib", "tga", "stl", "obj", "bin", "dicom", "mp3"})
 
@@ -86,8 +91,18 @@ def by_signature(data: bytes, named: str | None = None) -> str | None:
             return named if named in candidates else candidates[0]
     if named in _UNSIGNED:
         return named
+    if data.startswith(_GZIP):
+        return "nii.gz" if named == "nii.gz" or _zipped_nifti(data) else None
     start = bytes(data[:512])
     for pattern, candidates in _PATTERNS:
         if pattern.match(start):
             return named if named in candidates else candidates[0]
     return None
+
+
+def _zipped_nifti(data: bytes) -> bool:
+    try:
+        start = zlib.decompressobj(wbits=31).decompress(data[:4096], _NIFTI_BYTES)
+    except zlib.error:
+        return False
+    return start.startswith((b"n+1\0", b"ni1\0"), 344) or start.startswith(b"n+2\0", 4)
