@@ -50,7 +50,7 @@ _PATTERNS: tuple[tuple[re.Pattern[bytes], tuple[str, ...]], ...] = (
     (re.compile(rb"\x1aE\xdf\xa3.{0,60}?webm", re.DOTALL), ("webm", "mkv")),
     (re.compile(rb"\x1aE\xdf\xa3", re.DOTALL), ("mkv", "webm")),
     (re.compile(rb"P[1-7Ff][\s#]"), ("ppm",)),
-    (re.compile(rb"\0\0\1\0[\x01-\xff]\0...\0[\0\1]\0", re.DOTALL), ("ico",)),
+    (re.compile(rb"\x00\x00\x01\x00[\x01-\xff]\x00...\x00[\x00\x01]\x00", re.DOTALL), ("ico",)),
     (re.compile(rb"\x0a[\x00\x02-\x05]\x01[\x01\x02\x04\x08]"), ("pcx",)),
     (re.compile(rb"\s*(/\*.*?\*/\s*)?#define\s+\S+_width\s", re.DOTALL), ("xbm",)),
     (re.compile(rb"(#.*\n|\s)*VERSION\s+\.?\d"), ("pcd",)),
