@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from hubzarr.errors import NotFoundError, SampleError, StorageError
 from hubzarr.ingesting.place import Place, hidden
 from hubzarr.media import Sample, get_format
 from hubzarr.media.formats import by_extension
 
-__all__ = ["count_formats", "find_file", "format_of", "is_kind", "prevailing", "read_sample"]
+__all__ = [
+    "count_formats",
+    "find_file",
+    "find_files",
+    "format_of",
+    "is_kind",
+    "prevailing",
+    "read_sample",
+]
 
 # How many folders in a folder are looked into to recognise it.
 _FOLDERS = 50
@@ -75,10 +83,22 @@ def read_sample(place: Place) -> Sample:
         raise SampleError(error.message, path=place.url) from error
 
 
+def find_files(place: Place, test: Callable[[str], bool], *, depth: int) -> Iterator[Place]:
+    """Files whose names pass a test, in a folder and not far below, nearest first.
+
+    Meant for recognising: of the folders in a folder, only some are looked into.
+    """
+    children = [child for child in place.children() if not hidden(child.name)]
+    for child in children:
+        if test(child.name) and child.is_file():
+            yield child
+    if depth > 0:
+        for child in itertools.islice(filter(Place.is_dir, children), _FOLDERS):
+            yield from find_files(child, test, depth=depth - 1)
+
+
 def find_file(place: Place, test: Callable[[str], bool], *, depth: int) -> Place | None:
     """The first file whose name passes a test, in a folder or not far below.
-
-    Meant for recognising: of each folder, few others in it are looked into.
 
     Examples
     --------
@@ -88,13 +108,4 @@ def find_file(place: Place, test: Callable[[str], bool], *, depth: int) -> Place
     >>> find_file(Place("photos"), lambda name: name.endswith(".jpg"), depth=1).name
     'tom.jpg'
     """
-    children = [child for child in place.children() if not hidden(child.name)]
-    for child in children:
-        if test(child.name) and child.is_file():
-            return child
-    if depth > 0:
-        for child in itertools.islice(filter(Place.is_dir, children), _FOLDERS):
-            found = find_file(child, test, depth=depth - 1)
-            if found is not None:
-                return found
-    return None
+    return next(find_files(place, test, depth=depth), None)

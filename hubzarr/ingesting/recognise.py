@@ -21,6 +21,7 @@ MODULES: tuple[str, ...] = (
     "hub2",
     "idx",
     "cifar",
+    "coco",
     "voc",
     "yolo",
     "folders",
