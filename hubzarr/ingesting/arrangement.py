@@ -3,26 +3,36 @@
 * Arrays of one length are the columns of as many rows.
 * Where names end or begin with train, test, val and so on (``x_train``, ``test/images``),
   the splits follow each other and a column ``split`` tells them apart.
-* Small arrays of another length, such as coordinates, go to the info of the dataset.
-* Arrays that don't fit together at all become one row, each array one sample.
+* Small arrays with one axis of another length, such as coordinates, go to the info.
+* Arrays that don't fit together at all, or whose rows would be huge, become one row, each
+  array one sample.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from hubzarr.errors import InvalidError
-from hubzarr.ingesting.blocks import ArrayInfo, BlockSource, Part, array_options, fields_of
+from hubzarr.ingesting.blocks import (
+    ArrayInfo,
+    BlockSource,
+    Part,
+    array_options,
+    dtype_name,
+    fields_of,
+)
 from hubzarr.ingesting.columns import as_json, clean_names
-from hubzarr.ingesting.source import Column
+from hubzarr.ingesting.source import Column, Skipped
 
-__all__ = ["arrange"]
+__all__ = ["arrange", "join"]
 
-#: Arrays of other lengths go to the info up to so many bytes.
+#: Coordinates go to the info up to so many bytes.
 _SMALL = 64_000
+#: A row of more bytes than this is a volume cut up.
+_HUGE = 64_000_000
 _SPLITS = ("train", "training", "test", "testing", "val", "valid", "validation", "dev", "eval")
 
 
@@ -32,6 +42,7 @@ def arrange(
     *,
     info: Mapping[str, Any] | None = None,
     whole: bool = False,
+    skipped: tuple[Skipped, ...] = (),
 ) -> BlockSource:
     """Find out which arrays are columns of the same rows.
 
@@ -44,6 +55,8 @@ def arrange(
         For the info of the dataset.
     whole : bool
         Take each array as one sample of a single row.
+    skipped : tuple of Skipped
+        What the source could not read.
 
     Raises
     ------
@@ -73,23 +86,66 @@ def arrange(
         raise InvalidError(f"this {kind} source has no array with rows in it")
     if scalars:
         kept["scalars"] = {array.name: as_json(array.read(())) for array in scalars}
-    if whole:
-        return _one_row(kind, rows, kept)
+    if whole or any(array.row_bytes > _HUGE for array in rows):
+        return _one_row(kind, rows, kept, skipped)
     splits = _splits(rows)
     if splits is not None and len(splits) == 1:
         (split,) = splits
         rows, kept["split"] = [replace(a, name=name) for name, a in splits[split].items()], split
     elif splits is not None:
-        return _split_source(kind, splits, kept)
+        return _split_source(kind, splits, kept, skipped)
     main = _main_length(rows)
     others = [array for array in rows if array.shape[0] != main]
-    if any(array.nbytes > _SMALL for array in others):
-        return _one_row(kind, rows, kept)
+    chosen = [array for array in rows if array.shape[0] == main]
+    coordinates = all(len(array.shape) == 1 and array.nbytes <= _SMALL for array in others)
+    if not coordinates or 4 * _bytes(others) > _bytes(chosen):
+        return _one_row(kind, rows, kept, skipped)
     if others:
         kept["arrays"] = {array.name: as_json(array.whole()) for array in others}
-    chosen = [array for array in rows if array.shape[0] == main]
     columns, named = _columns(chosen)
-    return BlockSource(kind, columns, (Part("", named),), kept)
+    return BlockSource(kind, columns, (Part("", named, skipped=skipped),), kept)
+
+
+def join(sources: Sequence[tuple[str, BlockSource]]) -> BlockSource:
+    """Files of the same columns as one source, whose rows follow each other.
+
+    Parameters
+    ----------
+    sources : sequence of (key, BlockSource)
+        The key tells the files apart, and stays the same between runs.
+
+    Raises
+    ------
+    InvalidError
+        If columns differ in name, kind of data or dtype.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> x = ArrayInfo("x", (3,), np.dtype("i8"), np.array([5, 6, 7]).__getitem__)
+    >>> both = join([("a.npy", arrange("npy", [x])), ("b.npy", arrange("npy", [x]))])
+    >>> [unit.key for unit in both.units()]
+    ['a.npy/0', 'b.npy/0']
+    """
+    if len(sources) == 1:
+        return sources[0][1]
+    (first_key, first), *_ = sources
+    parts = []
+    for key, source in sources:
+        if source.columns != first.columns:
+            raise InvalidError(
+                f"{key} has other columns than {first_key}: "
+                f"{_differences(source.columns, first.columns)}; ingest them one by one"
+            )
+        parts += [replace(p, key=f"{key}/{p.key}" if p.key else key) for p in source.parts]
+    return BlockSource(first.kind, first.columns, tuple(parts), first.info)
+
+
+def _differences(these: tuple[Column, ...], those: tuple[Column, ...]) -> str:
+    mine = {column.name: column.options for column in these}
+    other = {column.name: column.options for column in those}
+    names = sorted(n for n in mine.keys() | other.keys() if mine.get(n) != other.get(n))
+    return ", ".join(repr(name) for name in names[:5])
 
 
 def _columns(arrays: list[ArrayInfo]) -> tuple[tuple[Column, ...], dict[str, ArrayInfo]]:
@@ -98,15 +154,22 @@ def _columns(arrays: list[ArrayInfo]) -> tuple[tuple[Column, ...], dict[str, Arr
     return columns, {names[array.name]: array for array in arrays}
 
 
-def _one_row(kind: str, arrays: list[ArrayInfo], info: dict[str, Any]) -> BlockSource:
+def _one_row(
+    kind: str, arrays: list[ArrayInfo], info: dict[str, Any], skipped: tuple[Skipped, ...]
+) -> BlockSource:
     names = clean_names(array.name for array in arrays)
     columns = []
     for array in arrays:
-        text = array.dtype.kind in "OSU"
-        options = {"htype": "generic", "dtype": array.dtype.newbyteorder("=").name}
-        columns.append(Column(names[array.name], {"htype": "json"} if text else options))
+        options = {"htype": "json"}
+        if array.dtype.kind not in "OSTU":
+            options = {"htype": "generic", "dtype": dtype_name(array.dtype)}
+        columns.append(Column(names[array.name], options))
     named = {names[array.name]: array for array in arrays}
-    return BlockSource(kind, tuple(columns), (Part("", named, whole=True),), info)
+    return BlockSource(kind, tuple(columns), (Part("", named, whole=True, skipped=skipped),), info)
+
+
+def _bytes(arrays: list[ArrayInfo]) -> int:
+    return sum(array.nbytes for array in arrays)
 
 
 def _main_length(arrays: list[ArrayInfo]) -> int:
@@ -154,7 +217,10 @@ def _split_of(name: str) -> tuple[str | None, str]:
 
 
 def _split_source(
-    kind: str, splits: dict[str, dict[str, ArrayInfo]], info: dict[str, Any]
+    kind: str,
+    splits: dict[str, dict[str, ArrayInfo]],
+    info: dict[str, Any],
+    skipped: tuple[Skipped, ...],
 ) -> BlockSource:
     names = sorted(splits, key=lambda split: (_SPLITS.index(split), split))
     first = [replace(array, name=name) for name, array in splits[names[0]].items()]
@@ -163,6 +229,6 @@ def _split_source(
     parts = []
     for number, split in enumerate(names):
         arrays = {cleaned[name]: splits[split][name] for name in cleaned}
-        parts.append(Part(split, arrays, {"split": number}))
+        parts.append(Part(split, arrays, {"split": number}, skipped=() if number else skipped))
     split_column = Column("split", {"htype": "class_label", "class_names": names})
     return BlockSource(kind, (*columns, split_column), tuple(parts), info)

@@ -23,7 +23,9 @@ __all__ = [
     "BlockSource",
     "Part",
     "array_options",
+    "dtype_name",
     "fields_of",
+    "whole_sample",
 ]
 
 UNIT_BYTES = 16_000_000
@@ -196,7 +198,7 @@ class BlockSource:
         values: dict[str, Any] = {}
         for name, array in part.arrays.items():
             if part.whole:
-                values[name] = [_whole_sample(array)]
+                values[name] = [whole_sample(array)]
             else:
                 rest = tuple(slice(0, size) for size in array.shape[1:])
                 values[name] = _values(array.read((slice(start, stop), *rest)))
@@ -220,7 +222,7 @@ def array_options(array: ArrayInfo) -> dict[str, Any]:
     if array.options is not None:
         return dict(array.options)
     dtype, sample = array.dtype, array.shape[1:]
-    if dtype.kind in "OSU":
+    if dtype.kind in "OSTU":
         return {"htype": "text" if not sample else "json"}
     if dtype.kind == "u" and dtype.itemsize <= 2:
         if len(sample) == 3 and sample[2] in (1, 3, 4) and min(sample[:2]) >= 8:
@@ -229,7 +231,22 @@ def array_options(array: ArrayInfo) -> dict[str, Any]:
             return {"htype": "image.gray", "dtype": dtype.name}
     if dtype.kind in "iu" and not sample and is_label_name(array.name) and _are_labels(array):
         return {"htype": "class_label"}
-    return {"htype": "generic", "dtype": dtype.newbyteorder("=").name}
+    return {"htype": "generic", "dtype": dtype_name(dtype)}
+
+
+def dtype_name(dtype: np.dtype[Any]) -> str:
+    """Name of a tensor's dtype for elements of a dtype; opaque ones are bytes.
+
+    Examples
+    --------
+    >>> dtype_name(np.dtype(">f4")), dtype_name(np.dtype("V3"))
+    ('float32', 'uint8')
+    """
+    return "uint8" if dtype.kind == "V" else _native(dtype).name
+
+
+def _native(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    return dtype if dtype.isnative else dtype.newbyteorder("=")
 
 
 def fields_of(array: ArrayInfo) -> list[ArrayInfo]:
@@ -282,27 +299,35 @@ def _values(block: Any) -> Any:
     """Samples as the tensor takes them: an array, or a list of text or of ragged arrays."""
     if not isinstance(block, np.ndarray):
         return block
-    if block.dtype.kind in "OSU":
+    if block.dtype.kind in "OSTU":
         return [_plain(value) for value in block]
     if block.dtype.kind == "V":
         return np.ascontiguousarray(block).view(np.uint8).reshape(*block.shape, -1)
-    return block if block.dtype.isnative else block.astype(block.dtype.newbyteorder("="))
+    return block.astype(_native(block.dtype), copy=False)
 
 
 def _plain(value: Any) -> Any:
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
     if isinstance(value, np.ndarray):
-        return as_json(value) if value.dtype.kind in "OSU" else value
+        return as_json(value) if value.dtype.kind in "OSTU" else value
     return str(value) if isinstance(value, str) else value
 
 
-def _whole_sample(array: ArrayInfo) -> Any:
-    if array.dtype.kind in "OSU":
+def whole_sample(array: ArrayInfo) -> Any:
+    """An array as one sample: itself if it is small, else a region to read boxes of.
+
+    Examples
+    --------
+    >>> numbers = np.arange(3)
+    >>> whole_sample(ArrayInfo("x", numbers.shape, numbers.dtype, numbers.__getitem__))
+    array([0, 1, 2])
+    """
+    if array.dtype.kind in "OSTU":
         return as_json(array.whole())
     if array.nbytes <= UNIT_BYTES:
         return _values(np.asarray(array.whole()))
-    dtype = array.dtype.newbyteorder("=")
+    dtype = _native(array.dtype)
     return ArrayRegion(array.shape, dtype, array.chunk_shape or _tile(array), array.read)
 
 

@@ -96,7 +96,7 @@ class _Reader:
 
     place: Place
     name: str
-    shelf: Shelf
+    shelf: Shelf[Place, _Batch]
 
     def __call__(self, box: tuple[slice, ...]) -> Any:
         return self.shelf.get(self.place).fields[self.name][box]
@@ -126,7 +126,7 @@ def _columns(part: Part, meta: dict[str, Any]) -> tuple[Column, ...]:
     return (*columns, split)
 
 
-def _arrays(file: Place, shelf: Shelf) -> dict[str, ArrayInfo]:
+def _arrays(file: Place, shelf: Shelf[Place, _Batch]) -> dict[str, ArrayInfo]:
     return {
         name: ArrayInfo(name, values.shape, values.dtype, _Reader(file, name, shelf))
         for name, values in shelf.get(file).fields.items()

@@ -95,7 +95,7 @@ class _Reader:
 
     place: Place
     header: _Header
-    shelf: Shelf
+    shelf: Shelf[Place, memoryview]
 
     def __call__(self, box: tuple[slice, ...]) -> np.ndarray[Any, Any]:
         header = self.header
@@ -146,7 +146,7 @@ def _magic(file: Place) -> bool:
     return len(head) == 4 and head[:2] == b"\0\0" and head[2] in _DTYPES
 
 
-def _array(name: str, file: Place, shelf: Shelf) -> ArrayInfo:
+def _array(name: str, file: Place, shelf: Shelf[Place, memoryview]) -> ArrayInfo:
     with _open(file) as stream:
         head = stream.read(4)
         sizes = stream.read(4 * head[3])
