@@ -27,7 +27,7 @@ type Array = np.ndarray[Any, Any]
 
 _HEADER = 540  # bytes of the longer of the two headers, that of NIfTI-2
 _COMPRESSION = 6
-_STORABLE = frozenset("u1 i1 u2 i2 u4 i4 u8 i8 f4 f8 c8 c16".split())
+_STORABLE = frozenset(["u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f4", "f8", "c8", "c16"])
 
 
 @broken_unless_read("NIfTI file")
@@ -166,7 +166,9 @@ def _check_whole(data: bytes, expected: int) -> None:
 def _finite(values: Any) -> Any:
     """Lists for JSON, which has neither infinity nor NaN."""
     array = np.asarray(values, "f8")
-    return np.where(np.isfinite(array), array, None).tolist()
+    plain = array.astype(object)
+    plain[~np.isfinite(array)] = None
+    return plain.tolist()
 
 
 def _start(data: bytes) -> bytes:
