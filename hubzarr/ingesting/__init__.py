@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from hubzarr.ingesting.place import Place
 from hubzarr.ingesting.recognise import kinds, open_source, recognise
-from hubzarr.ingesting.source import Column, Skipped, Source, Unit
+from hubzarr.ingesting.source import Block, Column, Skipped, Source, Unit
 
 __all__ = [
+    "Block",
     "Column",
     "Place",
     "Skipped",
