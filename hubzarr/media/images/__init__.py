@@ -20,10 +20,11 @@ The EXIF orientation is applied, to the shape as well.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from hubzarr.media.format import Format
-from hubzarr.media.images import jpeg, png, tiff, webp, with_pillow
+from hubzarr.media.images import bmp, gif, jpeg, jpeg2000, png, tiff, webp, with_pillow
 from hubzarr.media.images.writing import encoder
 
 __all__ = ["FORMATS"]
@@ -33,85 +34,51 @@ _GREY_RGB = ("grey", "rgb")
 _ALL_8 = ("grey", "rgb", "rgba")
 
 
-def _by_pillow(
-    name: str,
-    extensions: tuple[str, ...],
-    formats: tuple[str, ...],
-    kinds: tuple[str, ...],
-    *,
-    lossless: bool = True,
-    **defaults: Any,
+def _format(
+    module: Any, name: str, *extensions: str, encode: Callable[..., bytes], lossless: bool = True
 ) -> Format:
+    return Format(
+        name, "image", extensions, lossless, module.header, module.decode, encode, "images"
+    )
+
+
+def _by_pillow(
+    name: str, kinds: tuple[str, ...], *extensions: str, lossless: bool = True, **options: Any
+) -> Format:
+    pillow_format = name.upper()
     return Format(
         name,
         "image",
         extensions,
         lossless,
-        with_pillow.header_parser(*formats),
-        with_pillow.decoder(*formats),
-        encoder(name, formats[0], kinds, **defaults),
+        with_pillow.header_parser(pillow_format),
+        with_pillow.decoder(pillow_format),
+        encoder(name, pillow_format, kinds, **options),
         "images",
     )
 
 
+_to_jpeg = encoder("jpeg", "JPEG", _GREY_RGB, quality=90)
+_to_webp = encoder("webp", "WEBP", ("rgb", "rgba"), quality=90, exact=True)
+_to_gif = encoder("gif", "GIF", _ALL_8)
+_to_bmp = encoder("bmp", "BMP", _GREY_RGB)
+_JP2 = (".jp2", ".j2k", ".j2c", ".jpx", ".jpf", ".jpc")
+
 FORMATS: tuple[Format, ...] = (
-    Format(
-        "jpeg",
-        "image",
-        (".jpg", ".jpeg", ".jpe", ".jfif"),
-        False,
-        jpeg.header,
-        jpeg.decode,
-        encoder("jpeg", "JPEG", _GREY_RGB, quality=90),
-        "images",
-    ),
-    Format("png", "image", (".png", ".apng"), True, png.header, png.decode, png.encode, "images"),
-    Format(
-        "webp",
-        "image",
-        (".webp",),
-        False,
-        webp.header,
-        webp.decode,
-        encoder("webp", "WEBP", ("rgb", "rgba"), quality=90, exact=True),
-        "images",
-    ),
-    Format(
-        "tiff",
-        "image",
-        (".tif", ".tiff", ".gtiff", ".btf"),
-        True,
-        tiff.header,
-        tiff.decode,
-        tiff.encode,
-        "images",
-    ),
-    _by_pillow(
-        "jpeg2000",
-        (".jp2", ".j2k", ".j2c", ".jpx", ".jpf", ".jpc"),
-        ("JPEG2000",),
-        (*_ALL_8, "grey16"),
-    ),
-    _by_pillow("avif", (".avif", ".avifs"), ("AVIF",), ("rgb", "rgba"), lossless=False, quality=90),
-    _by_pillow("gif", (".gif",), ("GIF",), _ALL_8, lossless=False),
-    _by_pillow("bmp", (".bmp",), ("BMP",), _GREY_RGB),
-    _by_pillow("dib", (".dib",), ("DIB",), _GREY_RGB),
-    _by_pillow("ico", (".ico",), ("ICO",), ("rgba",)),
-    _by_pillow(
-        "ppm", (".ppm", ".pgm", ".pbm", ".pnm", ".pfm"), ("PPM",), ("grey", "rgb", "grey16")
-    ),
-    _by_pillow("tga", (".tga", ".icb", ".vda", ".vst"), ("TGA",), _ALL_8),
-    _by_pillow("pcx", (".pcx",), ("PCX",), _GREY_RGB),
-    Format(
-        "mpo",
-        "image",
-        (".mpo",),
-        False,
-        jpeg.header,
-        jpeg.decode,
-        encoder("mpo", "JPEG", _GREY_RGB, quality=90),
-        "images",
-    ),
-    _by_pillow("sgi", (".sgi", ".rgb", ".rgba", ".bw"), ("SGI",), _ALL_8),
-    _by_pillow("xbm", (".xbm",), ("XBM",), ("bool",)),
+    _format(jpeg, "jpeg", ".jpg", ".jpeg", ".jpe", ".jfif", encode=_to_jpeg, lossless=False),
+    _format(png, "png", ".png", ".apng", encode=png.encode),
+    _format(webp, "webp", ".webp", encode=_to_webp, lossless=False),
+    _format(tiff, "tiff", ".tif", ".tiff", ".gtiff", ".btf", encode=tiff.encode),
+    _format(jpeg2000, "jpeg2000", *_JP2, encode=jpeg2000.encode),
+    _by_pillow("avif", ("rgb", "rgba"), ".avif", ".avifs", lossless=False, quality=90),
+    _format(gif, "gif", ".gif", encode=_to_gif, lossless=False),  # of 256 colours at most
+    _format(bmp, "bmp", ".bmp", encode=_to_bmp),
+    _by_pillow("dib", _GREY_RGB, ".dib"),
+    _by_pillow("ico", ("rgba",), ".ico"),
+    _by_pillow("ppm", ("grey", "rgb", "grey16"), ".ppm", ".pgm", ".pbm", ".pnm", ".pfm"),
+    _by_pillow("tga", _ALL_8, ".tga", ".icb", ".vda", ".vst"),
+    _by_pillow("pcx", _GREY_RGB, ".pcx"),
+    _format(jpeg, "mpo", ".mpo", encode=_to_jpeg, lossless=False),
+    _by_pillow("sgi", _ALL_8, ".sgi", ".rgb", ".rgba", ".bw"),
+    _by_pillow("xbm", ("bool",), ".xbm"),
 )
