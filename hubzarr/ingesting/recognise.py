@@ -19,6 +19,7 @@ __all__ = ["MODULES", "kinds", "load", "open_source", "recognise"]
 #: Names of the modules, in the order in which they are asked. They are imported then.
 MODULES: tuple[str, ...] = (
     "hub2",
+    "precomputed",
     "idx",
     "cifar",
     "npy",
