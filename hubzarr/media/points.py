@@ -47,7 +47,8 @@ def fields(data: bytes) -> dict[str, Array]:
     >>> import numpy as np
     >>> from hubzarr.media import get_format
     >>> from hubzarr.media.points import fields
-    >>> file = get_format("pcd").encode(np.array([[1, 2, 3, 0.5]], "f4"), names=["x", "y", "z", "t"])
+    >>> points = np.array([[1, 2, 3, 0.5]], "f4")
+    >>> file = get_format("pcd").encode(points, names=["x", "y", "z", "t"])
     >>> fields(file)["t"]
     array([0.5], dtype=float32)
     """
