@@ -19,6 +19,7 @@ __all__ = ["tensor_spec"]
 _BYTE_CODECS = ("zstd", "lz4", "blosc", "gzip", "none")
 # What Hub calls the dtype of samples that are no arrays.
 _NO_DTYPES = (None, str, dict, list, "str", "Any", "List", "dict", "list")
+_HUB_FORMATS = {"dcm": "dicom"}
 
 
 def tensor_spec(
@@ -133,7 +134,7 @@ def _compressions(
     if kind.needs_compression:
         raise InvalidError(
             f"{kind.name} without compression; expected sample_compression= the format of the "
-            f"files ({', '.join(names(kind.files))}), or chunk_compression='zstd' for arrays"
+            f"files ({', '.join(_formats(kind))}), or chunk_compression='zstd' for arrays"
         )
     return None, _chunk_compression(None)
 
@@ -146,15 +147,15 @@ def _both(sample: str, chunk: str | None) -> InvalidError:
 
 
 def _sample_compression(kind: Htype, name: Any) -> str:
-    possible = names(None if kind.files == "any" else kind.files) if kind.files else []
-    if not possible:
+    possible = _formats(kind)
+    if kind.files is None:
         raise InvalidError(
             f"sample_compression={name!r} of {kind.name}, whose samples are no files; leave it "
             "out, or say chunk_compression='zstd'"
         )
     if not isinstance(name, str):
         raise InvalidError(f"sample_compression={name!r}; expected the name of a file format")
-    made = get_format(name)
+    made = get_format(_HUB_FORMATS.get(name, name))
     if made.name not in possible:
         raise InvalidError(
             f"sample_compression={name!r} of {kind.name}; expected one of {', '.join(possible)}"
@@ -172,6 +173,11 @@ def _chunk_compression(name: Any) -> str:
         )
     default_codecs("uint8", name)  # checks the level
     return str(name)
+
+
+def _formats(kind: Htype) -> list[str]:
+    """Names of the file formats that samples of an htype may be kept in."""
+    return [*names(None if kind.files == "any" else kind.files), *kind.more_formats]
 
 
 def _is_codec(name: Any) -> bool:

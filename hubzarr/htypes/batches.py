@@ -56,6 +56,8 @@ def prepare_many(spec: TensorSpec, values: Any, info: Mapping[str, Any]) -> list
         batch = _batch(spec, values, info)
         if batch is not None:
             return batch
+    elif spec.stores == "text" and (texts := _texts(values)) is not None:
+        return texts
     elif spec.is_link and isinstance(values, str):
         raise SampleError("one address in place of a list of them; expected a list")
     if isinstance(values, str | bytes | Mapping):
@@ -75,17 +77,17 @@ def prepare_many(spec: TensorSpec, values: Any, info: Mapping[str, Any]) -> list
 
 def _batch(spec: TensorSpec, values: Any, info: Mapping[str, Any]) -> Array | None:
     """All samples as one array, or None where they have to be looked at one by one."""
-    if spec.base == "class_label" and not isinstance(values, np.ndarray):
+    if spec.base == "class_label":
         values = _label_column(values, info)
     array = values if isinstance(values, np.ndarray) else _gathered(values)
     if array is None or array.dtype.kind in "OU" or array.ndim == 0:
         return None
-    if spec.base == "class_label" and not spec.extends and array.dtype.kind in "iu":
+    if spec.base == "class_label" and not spec.extends:
         check_numbers(array, info)
     shape = array.shape[1:]
-    if spec.base in ("image.rgb", "image.gray") and len(shape) == 3 and shape[2] != 3:
-        return None
-    if spec.base == "image.gray" and len(shape) == 3:
+    if spec.base == "image.rgb" and shape[2:] != (3,):
+        return None  # to be converted
+    if spec.base == "image.gray" and len(shape) != 2:
         return None
     dtype = spec.numpy_dtype
     if dtype is not None and array.dtype != dtype:
@@ -96,6 +98,8 @@ def _batch(spec: TensorSpec, values: Any, info: Mapping[str, Any]) -> Array | No
 
 def _label_column(values: Any, info: Mapping[str, Any]) -> Any:
     """Numbers of a column of names; what is no such column as it was."""
+    if isinstance(values, np.ndarray) and values.dtype.kind not in "UTO":
+        return values
     if hasattr(values, "tolist"):
         values = values.tolist()
     if not isinstance(values, list | tuple) or not values or not isinstance(values[0], str):
@@ -106,12 +110,14 @@ def _label_column(values: Any, info: Mapping[str, Any]) -> Any:
 
 
 def _gathered(values: Any) -> Array | None:
-    """One array of numbers, or of small arrays of one shape and dtype."""
-    if not isinstance(values, list | tuple) or not values:
-        return None
+    """One array of a batch of numbers, of lists of them, or of small arrays of one shape."""
+    if not isinstance(values, list | tuple):
+        return _column(values)
     kinds = set(map(type, values))
-    if kinds <= _NUMBERS:
-        return as_array(values)
+    if not kinds:
+        return None
+    if kinds <= _NUMBERS or kinds <= {list, tuple}:
+        return _nested(values)
     first = values[0]
     if kinds != {np.ndarray}:
         same = len(kinds) == 1 and isinstance(first, np.generic)
@@ -121,3 +127,31 @@ def _gathered(values: Any) -> Array | None:
     if any(v.shape != first.shape or v.dtype != first.dtype for v in values):
         return None
     return np.stack(values)
+
+
+def _column(values: Any) -> Array | None:
+    """An array or column of numbers of another library; of objects None."""
+    if not hasattr(values, "__array__"):
+        return None
+    try:
+        return as_array(values)
+    except SampleError:
+        return None
+
+
+def _nested(values: Any) -> Array | None:
+    try:
+        array = np.asarray(values)
+    except (ValueError, TypeError, OverflowError):  # of different lengths, or no numbers
+        return None
+    return array if array.dtype.kind in "biufc" else None
+
+
+def _texts(values: Any) -> list[Prepared] | None:
+    """Strings in UTF-8, without a look at each; None where one of them needs it."""
+    if not isinstance(values, list | tuple) or set(map(type, values)) != {str}:
+        return None
+    try:
+        return [Prepared(data, ()) for data in map(str.encode, values)]
+    except UnicodeEncodeError:
+        return None

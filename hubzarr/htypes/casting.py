@@ -124,6 +124,8 @@ def _to_floats(array: Array, dtype: np.dtype[Any]) -> Array:
         )
     with np.errstate(over="ignore"):
         result = array.astype(dtype)
+    if array.dtype.kind in "iu" and dtype != np.float16:  # others hold every integer there is
+        return result
     if (np.isinf(result) & ~np.isinf(array)).any():
         raise SampleError(
             f"values too large for a tensor of {dtype}; create it with dtype={array.dtype.name!r}"

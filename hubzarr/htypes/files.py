@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -17,6 +20,11 @@ from hubzarr.media.images.with_pillow import to_array
 __all__ = ["array_of", "decode_file", "encode_file", "is_pillow"]
 
 type Array = np.ndarray[Any, Any]
+
+# What encoders must be told, by the names that headers have for it.
+_TOLD = {"audio": ("samplerate",), "video": ("fps",)}
+_NIFTI = {"nii", "nii.gz"}
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 def is_pillow(value: Any) -> bool:
@@ -42,15 +50,7 @@ def encode_file(spec: TensorSpec, value: Any) -> tuple[bytes, Shape]:
     if type(value) is not Sample:
         return _encode(spec, array_of(spec, value))
     try:
-        if value.compression != spec.sample_compression:
-            return _encode(spec, array_of(spec, value))
-        shape = value.shape
-        if not _suits(spec, shape):
-            return _encode(spec, array_of(spec, value))
-        dtype = spec.numpy_dtype
-        if dtype is not None and value.dtype != dtype:
-            _check_dtype(value.dtype, dtype)
-        return value.compressed_bytes, spec.kind.fit(shape)
+        return _kept(spec, value)
     except SampleError as error:
         raise _named(error, value) from error
 
@@ -98,7 +98,26 @@ def _suits(spec: TensorSpec, shape: Shape) -> bool:
     return spec.base != "image.gray" or len(shape) == 2
 
 
-def _encode(spec: TensorSpec, array: Array) -> tuple[bytes, Shape]:
+def _kept(spec: TensorSpec, sample: Sample) -> tuple[bytes, Shape]:
+    """Keep a file as it is if it has the right format and colours, else encode it anew."""
+    given, wanted = sample.compression, spec.sample_compression
+    if (given != wanted and not {given, wanted} <= _NIFTI) or not _suits(spec, sample.shape):
+        meta = {} if given is None else sample.meta
+        told = {key: meta[key] for key in _TOLD.get(spec.base, ()) if meta.get(key)}
+        return _encode(spec, array_of(spec, sample), told)
+    dtype = spec.numpy_dtype
+    if dtype is not None and sample.dtype != dtype:
+        _check_dtype(sample.dtype, dtype)
+    data, shape = sample.compressed_bytes, spec.kind.fit(sample.shape)
+    if given == wanted:
+        return data, shape
+    # the same file in and out of gzip, which keeps what else is in its header
+    return gzip.compress(data, mtime=0) if wanted == "nii.gz" else gzip.decompress(data), shape
+
+
+def _encode(
+    spec: TensorSpec, array: Array, told: Mapping[str, Any] = _NOTHING
+) -> tuple[bytes, Shape]:
     shape = spec.kind.fit(array.shape)
     if array.size == 0:
         return b"", shape
@@ -111,7 +130,7 @@ def _encode(spec: TensorSpec, array: Array) -> tuple[bytes, Shape]:
             f"hubzarr keeps {format.name} files but can't write them; append hub.read(path) of "
             "one, or create the tensor with chunk_compression='zstd' for arrays"
         )
-    options = spec.options.get("encoding", {})
+    options = {**told, **spec.options.get("encoding", {})}
     try:
         return format.encode(array.reshape(shape), **options), shape
     except SampleError:

@@ -45,6 +45,8 @@ class Htype:
         Number of axes of a sample, where all have the same.
     files : str or None
         Kind of file formats that a sample may be kept as; ``"any"``: all kinds.
+    more_formats : tuple of str
+        Formats of other kinds that will do.
     compression : str or None
         Default sample compression.
     needs_compression : bool
@@ -62,6 +64,7 @@ class Htype:
     fit: Callable[[Shape], Shape] = shapes.any_shape
     ndim: int | None = None
     files: str | None = None
+    more_formats: tuple[str, ...] = ()
     compression: str | None = None
     needs_compression: bool = False
     info: Mapping[str, Any] = field(default_factory=dict)
@@ -212,7 +215,7 @@ _ALL = (
         picture="✚",
         sample="DICOM file: pixels as stored",
         files="dicom",
-        compression="dcm",
+        compression="dicom",
         fit=of_ndim(2, 3, 4, expected="pixels: (height, width), with frames or channels or both"),
     ),
     Htype(
@@ -227,6 +230,7 @@ _ALL = (
         picture="⁘",
         sample="points (number, 3 or more)",
         files="point_cloud",
+        more_formats=("ply",),
         compression="las",
         kinds=_NUMBERS,
         ndim=2,

@@ -11,7 +11,7 @@ import numpy as np
 from hubzarr.errors import SampleError
 from hubzarr.htypes.spec import TensorSpec
 
-__all__ = ["check_numbers", "class_numbers", "names_in", "new_class_names"]
+__all__ = ["check_numbers", "class_numbers", "has_names", "names_in", "new_class_names"]
 
 
 def class_numbers(
@@ -110,12 +110,23 @@ def names_in(value: Any) -> Iterator[str]:
             yield from names_in(each)
 
 
-def check_numbers(numbers: np.ndarray[Any, Any], info: Mapping[str, Any]) -> None:
+def has_names(value: Any) -> bool:
+    """Tell whether there is a name in a value, however deep in lists."""
+    return any(True for _ in names_in(value))
+
+
+def check_numbers(numbers: Any, info: Mapping[str, Any]) -> None:
     """Refuse numbers of classes beyond a closed list of names."""
     count = len(info.get("class_names", ()))
-    if count and numbers.size and int(numbers.max()) >= count:
+    if not count:
+        return
+    if isinstance(numbers, np.ndarray):
+        if numbers.size == 0 or numbers.dtype.kind not in "iu":
+            return
+        numbers = int(numbers.max())
+    if numbers >= count:
         raise SampleError(
-            f"class number {int(numbers.max())}, but info.class_names has {count} names; append "
+            f"class number {numbers}, but info.class_names has {count} names; append "
             "the name, or create the tensor with unknown='extend'"
         )
 

@@ -26,10 +26,8 @@ UTF-8; JSON in UTF-8; a URL in UTF-8. Polygons are such a sequence, too: one arr
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
-from struct import Struct, error
-
-import numpy as np
+from itertools import accumulate, pairwise
+from struct import Struct, error, pack, unpack_from
 
 from hubzarr.errors import DamagedError, SampleError
 from hubzarr.htypes.shapes import Shape
@@ -65,11 +63,13 @@ def frame(blobs: Sequence[bytes], shapes: Sequence[Shape]) -> bytes:
     """
     count = len(blobs)
     ndim = max(map(len, shapes), default=0)
-    ends = np.cumsum([len(blob) for blob in blobs], dtype="<u8").astype("<u8")
+    dims = [n for shape in shapes for n in (*shape, *(_NO_AXIS,) * (ndim - len(shape)))]
     try:
-        table = np.array([s + (_NO_AXIS,) * (ndim - len(s)) for s in shapes], "<u4")
-        head = _HEAD.pack(_VERSION, ndim, 0, count) + ends.tobytes() + table.tobytes()
-    except (OverflowError, error) as reason:
+        head = pack(
+            f"<BBHI{count}Q{count * ndim}I",
+            *(_VERSION, ndim, 0, count, *accumulate(map(len, blobs)), *dims),
+        )
+    except error as reason:
         raise SampleError(f"samples too large for a sequence: {reason}") from reason
     return b"".join((head, bytes(-len(head) % 8), *blobs))
 
@@ -98,27 +98,32 @@ def unframe(packed: bytes) -> tuple[list[bytes], list[Shape]]:
     >>> unframe(frame([], []))
     ([], [])
     """
-    ends, table, start = _head(packed)
+    ends, dims, start = _head(packed)
     blobs = [packed[start + a : start + b] for a, b in pairwise((0, *ends))]
-    if any(_NO_AXIS in row for row in table):
-        return blobs, [tuple(n for n in row if n != _NO_AXIS) for row in table]
-    return blobs, [tuple(row) for row in table]
+    if not ends:
+        return [], []
+    ndim = len(dims) // len(ends)
+    shapes = [dims[i * ndim : (i + 1) * ndim] for i in range(len(ends))]
+    if _NO_AXIS in dims:
+        shapes = [tuple(n for n in shape if n != _NO_AXIS) for shape in shapes]
+    return blobs, shapes
 
 
-def _head(packed: bytes) -> tuple[list[int], list[list[int]], int]:
-    """Ends of the samples, rows of the table of shapes, offset of the samples."""
+def _head(packed: bytes) -> tuple[tuple[int, ...], tuple[int, ...], int]:
+    """Ends of the samples, the table of shapes in one row, offset of the samples."""
     try:
         version, ndim, zero, count = _HEAD.unpack_from(packed)
         if version != _VERSION or zero:
             raise DamagedError(f"a sequence of layout {version}; this release reads {_VERSION}")
-        at = _HEAD.size + 8 * count
-        ends = np.frombuffer(packed, "<u8", count, _HEAD.size)
-        table = np.frombuffer(packed, "<u4", count * ndim, at).reshape(count, ndim)
-    except (error, ValueError) as reason:
+        at = _HEAD.size + count * (8 + 4 * ndim)
+        if at > len(packed):
+            raise DamagedError(f"a sequence of {count} samples in {len(packed)} bytes")
+        numbers = unpack_from(f"<{count}Q{count * ndim}I", packed, _HEAD.size)
+    except error as reason:
         raise DamagedError(f"a sequence with a damaged head: {reason}") from reason
-    at += 4 * count * ndim
+    ends = numbers[:count]
     at += -at % 8
-    whole = int(ends[-1]) if count else 0
-    if at + whole != len(packed) or (ends[1:] < ends[:-1]).any():
-        raise DamagedError(f"a sequence of {at + whole} bytes by its head, but of {len(packed)}")
-    return ends.tolist(), table.tolist(), at
+    whole = at + (ends[-1] if count else 0)
+    if whole != len(packed) or any(a > b for a, b in pairwise(ends)):
+        raise DamagedError(f"a sequence of {whole} bytes by its head, but of {len(packed)}")
+    return ends, numbers[count:], at
