@@ -23,6 +23,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
+from hubzarr.errors import SampleError
 from hubzarr.media.format import Format
 from hubzarr.media.images import bmp, gif, jpeg, jpeg2000, png, tiff, webp, with_pillow
 from hubzarr.media.images.writing import encoder
@@ -58,6 +61,16 @@ def _by_pillow(
     )
 
 
+def _to_ico(array: np.ndarray[Any, Any], **options: Any) -> bytes:
+    """Encode as an icon of one size; by default, Pillow makes several smaller ones."""
+    height, width = array.shape[:2] if array.ndim == 3 else (0, 0)
+    if max(height, width) > _MAX_ICON:
+        raise SampleError(f"an icon of {width} × {height} pixels; expected at most {_MAX_ICON}")
+    return _icon(array, **{"sizes": [(width, height)], **options})
+
+
+_MAX_ICON = 256
+_icon = encoder("ico", "ICO", ("rgba",))
 _to_jpeg = encoder("jpeg", "JPEG", _GREY_RGB, quality=90)
 _to_webp = encoder("webp", "WEBP", ("rgb", "rgba"), quality=90, exact=True)
 _to_gif = encoder("gif", "GIF", _ALL_8)
@@ -74,7 +87,16 @@ FORMATS: tuple[Format, ...] = (
     _format(gif, "gif", ".gif", encode=_to_gif, lossless=False),  # of 256 colours at most
     _format(bmp, "bmp", ".bmp", encode=_to_bmp),
     _by_pillow("dib", _GREY_RGB, ".dib"),
-    _by_pillow("ico", ("rgba",), ".ico"),
+    Format(
+        "ico",
+        "image",
+        (".ico",),
+        True,
+        with_pillow.header_parser("ICO"),
+        with_pillow.decoder("ICO"),
+        _to_ico,
+        "images",
+    ),
     _by_pillow("ppm", ("grey", "rgb", "grey16"), ".ppm", ".pgm", ".pbm", ".pnm", ".pfm"),
     _by_pillow("tga", _ALL_8, ".tga", ".icb", ".vda", ".vst"),
     _by_pillow("pcx", _GREY_RGB, ".pcx"),

@@ -112,7 +112,7 @@ def decode(data: bytes) -> Array:
         except (RuntimeError, ValueError, TypeError) as error:
             raise SampleError(f"broken PNG file: {error}") from error
     if array.ndim == 3 and array.shape[2] == 2:
-        array = array[:, :, [0, 0, 0, 1]]
+        array = np.take(array, [0, 0, 0, 1], axis=2)
     return oriented(array, start.orientation)
 
 
