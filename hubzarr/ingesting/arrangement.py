@@ -26,6 +26,7 @@ from hubzarr.ingesting.blocks import (
 )
 from hubzarr.ingesting.columns import as_json, clean_names
 from hubzarr.ingesting.source import Column, Skipped
+from hubzarr.ingesting.splits import SPLITS
 
 __all__ = ["arrange", "join"]
 
@@ -33,7 +34,6 @@ __all__ = ["arrange", "join"]
 _SMALL = 64_000
 #: A row of more bytes than this is a volume cut up.
 _HUGE = 64_000_000
-_SPLITS = ("train", "training", "test", "testing", "val", "valid", "validation", "dev", "eval")
 
 
 def arrange(
@@ -205,13 +205,13 @@ def _same_samples(parts: list[dict[str, ArrayInfo]]) -> bool:
 def _split_of(name: str) -> tuple[str | None, str]:
     """``x_train`` as ('train', 'x'), ``test/images`` as ('test', 'images')."""
     head, slash, tail = name.partition("/")
-    if slash and head.lower() in _SPLITS:
+    if slash and head.lower() in SPLITS:
         return head.lower(), tail
     first, _, rest = name.partition("_")
-    if rest and first.lower() in _SPLITS:
+    if rest and first.lower() in SPLITS:
         return first.lower(), rest
     rest, _, last = name.rpartition("_")
-    if rest and last.lower() in _SPLITS:
+    if rest and last.lower() in SPLITS:
         return last.lower(), rest
     return None, name
 
@@ -222,7 +222,7 @@ def _split_source(
     info: dict[str, Any],
     skipped: tuple[Skipped, ...],
 ) -> BlockSource:
-    names = sorted(splits, key=lambda split: (_SPLITS.index(split), split))
+    names = sorted(splits, key=lambda split: (SPLITS.index(split), split))
     first = [replace(array, name=name) for name, array in splits[names[0]].items()]
     columns, _ = _columns(first)
     cleaned = clean_names(array.name for array in first)

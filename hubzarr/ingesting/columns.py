@@ -22,6 +22,7 @@ from hubzarr.media import Sample, get_format, sniff
 from hubzarr.names import check_segment
 
 __all__ = [
+    "REQUIRED",
     "Field",
     "as_json",
     "clean_names",
@@ -35,6 +36,18 @@ _LABELS = frozenset(
     {"label", "labels", "cls", "class", "classes", "class_id", "class_label", "category_id"}
     | {"fine_label", "fine_labels", "coarse_label", "coarse_labels", "target", "targets", "y"}
 )
+
+
+class _Required:
+    """One object, also after pickling."""
+
+    def __reduce__(self) -> str:
+        return "REQUIRED"
+
+
+REQUIRED = _Required()
+"""Stands for the missing value of fields that may not be missing."""
+
 _MAX_LABEL = 100_000
 _SNIFFED = 32  # values looked at by the parser of headers
 _NUMERIC = "biufc"
@@ -53,7 +66,7 @@ class Field:
     how : str
         One of the conversions of this module, such as ``"text"``.
     missing : Any
-        The value of rows that lack the field.
+        The value of rows that lack the field; `REQUIRED` if there is none.
 
     Examples
     --------
@@ -76,6 +89,12 @@ class Field:
             The value is not of the kind that the first ones were.
         """
         if value is None:
+            if self.missing is REQUIRED:
+                raise SampleError(
+                    f"{path or self.key}: field {self.key!r} is missing, which the rows looked at "
+                    "before all have; look at more rows",
+                    path=path,
+                )
             return self.missing
         try:
             return _CONVERSIONS[self.how](value, self, path)
@@ -277,9 +296,10 @@ def _guess_numbers(key: str, there: list[Any], lacking: bool) -> tuple[str, dict
         if lacking:  # whole numbers have no mark for "missing", floats do
             return "number", _generic(np.dtype("float64")), float("nan")
         if is_label_name(key) and min(there) >= 0 and max(there) < _MAX_LABEL:
-            return "label", {"htype": "class_label"}, None
-    missing = np.datetime64("NaT") if dtype.kind in "mM" else float("nan")
-    return "number", _generic(dtype), missing
+            return "label", {"htype": "class_label"}, REQUIRED
+    if dtype.kind in "mM":
+        return "number", _generic(dtype), np.array("NaT", dtype)[()]
+    return "number", _generic(dtype), float("nan") if dtype.kind in "fc" else REQUIRED
 
 
 def _guess_lists(key: str, there: list[Any]) -> tuple[str, dict[str, Any], Any]:

@@ -19,6 +19,7 @@ from hubzarr.ingesting.arrangement import arrange
 from hubzarr.ingesting.blocks import ArrayInfo, BlockSource
 from hubzarr.ingesting.place import Place, hidden
 from hubzarr.ingesting.shelf import Shelf
+from hubzarr.ingesting.unpacked import stream
 
 __all__ = ["KIND", "matches", "open_source"]
 
@@ -135,21 +136,16 @@ def _files(place: Place) -> dict[str, Place]:
     return found if all(_magic(file) for file in found.values()) else {}
 
 
-def _open(file: Place) -> Any:
-    raw = file.open()
-    return gzip.GzipFile(fileobj=raw) if file.name.endswith(".gz") else raw
-
-
 def _magic(file: Place) -> bool:
-    with _open(file) as stream:
-        head = stream.read(4)
+    with stream(file) as opened:
+        head = opened.read(4)
     return len(head) == 4 and head[:2] == b"\0\0" and head[2] in _DTYPES
 
 
 def _array(name: str, file: Place, shelf: Shelf[Place, memoryview]) -> ArrayInfo:
-    with _open(file) as stream:
-        head = stream.read(4)
-        sizes = stream.read(4 * head[3])
+    with stream(file) as opened:
+        head = opened.read(4)
+        sizes = opened.read(4 * head[3])
     if len(sizes) < 4 * head[3]:
         raise _broken(file, "cut off in its header")
     shape = tuple(int(size) for size in np.frombuffer(sizes, ">u4"))

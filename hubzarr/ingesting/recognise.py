@@ -25,6 +25,8 @@ MODULES: tuple[str, ...] = (
     "npy",
     "hdf5",
     "zarrs",
+    "mds",
+    "tfrecord",
     "coco",
     "voc",
     "yolo",
