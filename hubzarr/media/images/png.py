@@ -113,6 +113,11 @@ def decode(data: bytes) -> Array:
             raise SampleError(f"broken PNG file: {error}") from error
     if array.ndim == 3 and array.shape[2] == 2:
         array = np.take(array, [0, 0, 0, 1], axis=2)
+    if array.shape != (start.height, start.width, *([start.channels] if start.channels else [])):
+        raise SampleError(
+            f"broken PNG file: its header says {start.width} × {start.height} pixels of "
+            f"{start.channels or 1} channels, its contents are {array.shape}"
+        )
     return oriented(array, start.orientation)
 
 

@@ -100,7 +100,10 @@ def layout(page: Any, size: int) -> Layout | None:
             f"TIFF file of {page.bitspersample} bits, sample format {page.sampleformat}; "
             "expected a number type of NumPy"
         )
-    if page.imagedepth > 1 or not (page.imagelength and page.imagewidth):
+    sizes = (page.imagelength, page.imagewidth, page.samplesperpixel)
+    if not all(isinstance(each, int) and each > 0 for each in sizes):
+        raise SampleError(f"broken TIFF file: its height, width and samples are {sizes}")
+    if page.imagedepth > 1:
         raise SampleError(f"TIFF page of shape {page.shape}; expected an image of two dimensions")
     ends = np.asarray(page.dataoffsets, np.uint64) + np.asarray(page.databytecounts, np.uint64)
     if ends.size and int(ends.max()) > size:
