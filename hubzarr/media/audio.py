@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import struct
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
@@ -83,7 +84,9 @@ def decode(data: bytes) -> Array:
     """
     with _open(data) as file:
         if file.format == "MP3" or file.frames > _UNKNOWN:
-            return np.concatenate(list(_blocks(file)))
+            if file.format == "MP3":
+                file.seek(0)  # as soundfile.read does, which changes how the decoder rounds
+            return np.concatenate([np.empty((0, file.channels), "f4"), *_blocks(file)])
         return _exactly(file, file.frames)
 
 
@@ -202,15 +205,13 @@ def _exactly(file: Any, count: int) -> Array:
     return found
 
 
-def _blocks(file: Any) -> list[Array]:
+def _blocks(file: Any) -> Iterator[Array]:
     """Read to the end where the file doesn't say reliably how far that is."""
     # soundfile seeks to where it is after each block, which libsndfile can't in a FLAC file
     # that doesn't say how long it is
     file.seek = lambda *_: 0
-    blocks = [np.empty((0, file.channels), "f4")]
     while len(block := file.read(_BLOCK, dtype="float32", always_2d=True)):
-        blocks.append(block)
-    return blocks
+        yield block
 
 
 def _count(data: bytes, file: Any) -> int:
