@@ -64,9 +64,9 @@ def open_source(place: Place) -> BlockSource:
     >>> _ = (folder / "data_batch_1").write_bytes(pickle.dumps(batch))
     >>> _ = (folder / "batches.meta").write_bytes(pickle.dumps({"label_names": list("abcdefghij")}))
     >>> source = open_source(Place("cifar-10-batches-py"))
-    >>> rows = [row for unit in source.units() for row in source.rows(unit)]
-    >>> [(row["images"].shape, int(row["labels"])) for row in rows]
-    [((32, 32, 3), 6), ((32, 32, 3), 9)]
+    >>> (block,) = [block for unit in source.units() for block in source.rows(unit)]
+    >>> block.columns["images"].shape, block.columns["labels"]
+    ((2, 32, 32, 3), array([6, 9]))
     """
     files = _files(place)
     if not files:

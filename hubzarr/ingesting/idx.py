@@ -65,8 +65,8 @@ def open_source(place: Place) -> BlockSource:
     >>> head = bytes([0, 0, 8, 1, 0, 0, 0, 2])
     >>> _ = pathlib.Path("mnist/t10k-labels-idx1-ubyte").write_bytes(head + bytes([7, 2]))
     >>> source = open_source(Place("mnist"))
-    >>> [int(row["labels"]) for unit in source.units() for row in source.rows(unit)]
-    [7, 2]
+    >>> [block.columns["labels"] for unit in source.units() for block in source.rows(unit)]
+    [array([7, 2], dtype=uint8)]
     """
     files = _files(place)
     if not files:
