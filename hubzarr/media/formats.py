@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from types import MappingProxyType
 
 from hubzarr.errors import InvalidError, SampleError
-from hubzarr.media import audio, images, medical, video
+from hubzarr.media import audio, images, medical, meshes, points, video
 from hubzarr.media.format import Format
 from hubzarr.media.signatures import by_signature
 
@@ -14,7 +14,7 @@ __all__ = ["ALIASES", "by_extension", "get_format", "names", "sniff"]
 
 ALIASES = MappingProxyType({"jpg": "jpeg", "tif": "tiff", "jp2": "jpeg2000", "pgm": "ppm"})
 
-_MODULES = (images, video, audio, medical)
+_MODULES = (images, video, audio, medical, points, meshes)
 _FORMATS: dict[str, Format] = {made.name: made for module in _MODULES for made in module.FORMATS}
 
 
