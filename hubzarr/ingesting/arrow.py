@@ -19,8 +19,9 @@ anything else                   json
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -30,12 +31,22 @@ from hubzarr.ingesting.source import Column
 from hubzarr.media import Sample
 from hubzarr.media.extras import need
 
-__all__ = ["ArrowField", "arrow_fields", "pyarrow"]
+__all__ = [
+    "MAX_CLASSES",
+    "ArrowField",
+    "Known",
+    "arrow_fields",
+    "dictionary_names",
+    "is_dictionary_of_text",
+    "known_of",
+    "label_names",
+    "pyarrow",
+]
 
 # Values of a column that are looked at where its type leaves questions.
 _LOOK = 64
 # Text in a column named like labels is taken for names of so many classes at most.
-_MAX_CLASSES = 1000
+MAX_CLASSES = 1000
 
 
 def pyarrow(module: str = "pyarrow") -> Any:
@@ -62,15 +73,31 @@ class ArrowField:
     values: Callable[[Any], Any]
 
 
-def arrow_fields(table: Any, *, partial: bool = False) -> list[ArrowField]:
+@dataclass(frozen=True)
+class Known:
+    """What is known of a table of which only the first rows are at hand.
+
+    Parameters
+    ----------
+    lacking : set of str
+        Columns in which values are missing.
+    classes : dict
+        Of columns that can be labels, the names of the classes.
+    """
+
+    lacking: frozenset[str] = frozenset()
+    classes: Mapping[str, list[str]] = MappingProxyType({})
+
+
+def arrow_fields(table: Any, known: Known | None = None) -> list[ArrowField]:
     """Tensors for the columns of a table.
 
     Parameters
     ----------
     table : pyarrow.Table
         The whole table, or its first rows.
-    partial : bool, default False
-        Whether there are more rows, which may lack values or have other classes.
+    known : Known, optional
+        What is known of all rows; by default the table has them all.
 
     Examples
     --------
@@ -83,30 +110,38 @@ def arrow_fields(table: Any, *, partial: bool = False) -> list[ArrowField]:
     label {'htype': 'class_label', 'class_names': ['cat', 'dog']} [0 1]
     """
     names = clean_names(table.column_names)
+    if known is None:
+        known = known_of(table)
     fields = []
     for key, values in zip(table.column_names, table.columns, strict=True):
-        options, convert = _tensor(key, values, partial)
+        options, convert = _tensor(key, values, known)
         fields.append(ArrowField(key, Column(names[key], options), convert))
     return fields
+
+
+def known_of(table: Any) -> Known:
+    """What a whole table tells."""
+    lacking = frozenset(key for key in table.column_names if table.column(key).null_count)
+    classes = {key: _class_names(key, table.column(key)) for key in table.column_names}
+    return Known(lacking, {key: names for key, names in classes.items() if names is not None})
 
 
 type _Tensor = tuple[dict[str, Any], Callable[[Any], Any]]
 
 
-def _tensor(key: str, values: Any, partial: bool) -> _Tensor:
+def _tensor(key: str, values: Any, known: Known) -> _Tensor:
     types = pyarrow("pyarrow.types")
     kind = values.type
-    if types.is_dictionary(kind) or is_label_name(key):
-        names = _class_names(values, partial)
-        if names is not None:
-            return {"htype": "class_label", "class_names": names}, _labels(names)
+    if key in known.classes:
+        names = list(known.classes[key])
+        return {"htype": "class_label", "class_names": names}, _labels(names)
     if types.is_dictionary(kind):
         kind = kind.value_type
-        options, convert = _tensor(key, values.cast(kind), partial)
+        options, convert = _tensor(key, values.cast(kind), known)
         return options, lambda array: convert(array.cast(kind))
     if _is_text(kind):
         return {"htype": "text"}, lambda array: ["" if v is None else v for v in array.to_pylist()]
-    number = _number(kind, values.null_count > 0)
+    number = _number(kind, key in known.lacking)
     if number is not None:
         return {"htype": "generic", "dtype": number.name}, _numbers(number)
     if types.is_binary(kind) or types.is_large_binary(kind) or types.is_fixed_size_binary(kind):
@@ -168,23 +203,35 @@ def _to_numpy(array: Any) -> Any:
     return array.to_numpy() if chunked else array.to_numpy(zero_copy_only=False)
 
 
-def _class_names(values: Any, partial: bool) -> list[str] | None:
+def _class_names(key: str, values: Any) -> list[str] | None:
     """Names of classes, for a column that can be one of labels: text, and nothing missing."""
-    types = pyarrow("pyarrow.types")
     if values.null_count:
         return None
-    if types.is_dictionary(values.type):
-        if not _is_text(values.type.value_type):
-            return None
-        chunks = getattr(values, "chunks", [values])
-        found = {name for chunk in chunks for name in chunk.dictionary.to_pylist()}
-        first = chunks[0].dictionary.to_pylist() if chunks else []
-        names = first if found == set(first) else sorted(found - {None})
-    elif _is_text(values.type) and not partial:
-        names = sorted(values.unique().to_pylist())
-    else:
-        return None
-    return names if None not in names and len(names) <= _MAX_CLASSES else None
+    if is_dictionary_of_text(values.type):
+        return dictionary_names([chunk.dictionary.to_pylist() for chunk in values.chunks])
+    if is_label_name(key) and _is_text(values.type):
+        return label_names(values.unique().to_pylist())
+    return None
+
+
+def is_dictionary_of_text(kind: Any) -> bool:
+    """Whether values of a type are numbers of words in a dictionary."""
+    return bool(pyarrow("pyarrow.types").is_dictionary(kind)) and _is_text(kind.value_type)
+
+
+def dictionary_names(dictionaries: Sequence[Sequence[str | None]]) -> list[str] | None:
+    """Names of classes from the dictionaries of the parts of a column, in their order if one
+    has them all."""
+    found = {name for each in dictionaries for name in each}
+    names = next((list(each) for each in dictionaries if set(each) == found), None)
+    names = sorted(found - {None}, key=str) if names is None else names
+    return None if None in found else [str(name) for name in names]
+
+
+def label_names(found: Sequence[str | None]) -> list[str] | None:
+    """Names of classes from the different values of a column, if they can be such names."""
+    names = [name for name in found if name]
+    return sorted(names) if len(names) == len(found) and len(names) <= MAX_CLASSES else None
 
 
 def _labels(names: Sequence[str]) -> Callable[[Any], Any]:

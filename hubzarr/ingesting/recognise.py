@@ -30,6 +30,7 @@ MODULES: tuple[str, ...] = (
     "coco",
     "voc",
     "yolo",
+    "tables",
     "folders",
 )
 
