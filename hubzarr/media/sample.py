@@ -12,6 +12,7 @@ from hubzarr.errors import InvalidError, SampleError, StorageError
 from hubzarr.media.extras import need
 from hubzarr.media.format import Format, Header
 from hubzarr.media.formats import get_format, sniff
+from hubzarr.media.images.exif_tags import exif_tags
 
 __all__ = ["Sample", "read"]
 
@@ -109,6 +110,16 @@ class Sample:
     def meta(self) -> dict[str, Any]:
         """Facts from the file's header beyond shape and dtype, such as a sampling rate."""
         return self.header.meta
+
+    @property
+    def exif(self) -> dict[str, Any]:
+        """EXIF tags of an image by their names; empty if it has none."""
+        if self._is_array or self.format.kind != "image":
+            return {}
+        try:
+            return exif_tags(self.compressed_bytes)
+        except SampleError as error:
+            raise self._named(error) from error
 
     # What is in it
 

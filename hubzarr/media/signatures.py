@@ -33,7 +33,6 @@ _SIGNATURES: tuple[tuple[int, bytes, tuple[str, ...]], ...] = (
     (344, b"n+1\0", ("nii",)),
     (344, b"ni1\0", ("nii",)),
     (4, b"n+2\0", ("nii",)),
-    (0, b"LASF", ("las", "laz")),
     (0, b"ply\n", ("ply",)),
     (0, b"ply\r\n", ("ply",)),
     (0, b"# .PCD", ("pcd",)),
@@ -49,6 +48,8 @@ _PATTERNS: tuple[tuple[re.Pattern[bytes], tuple[str, ...]], ...] = (
     (re.compile(rb"....(moov|mdat|wide)", re.DOTALL), ("mov", "mp4")),
     (re.compile(rb"\x1aE\xdf\xa3.{0,60}?webm", re.DOTALL), ("webm", "mkv")),
     (re.compile(rb"\x1aE\xdf\xa3", re.DOTALL), ("mkv", "webm")),
+    (re.compile(rb"LASF.{100}[\x80-\xff]", re.DOTALL), ("laz",)),  # bit 7: compressed
+    (re.compile(rb"LASF"), ("las",)),
     (re.compile(rb"P[1-7Ff][\s#]"), ("ppm",)),
     (re.compile(rb"\x00\x00\x01\x00[\x01-\xff]\x00...\x00[\x00\x01]\x00", re.DOTALL), ("ico",)),
     (re.compile(rb"\x0a[\x00\x02-\x05]\x01[\x01\x02\x04\x08]"), ("pcx",)),

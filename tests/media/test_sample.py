@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import json
 import pickle
 from concurrent.futures import ThreadPoolExecutor
 
@@ -11,6 +13,7 @@ import pytest
 from hubzarr.errors import InvalidError, SampleError, StorageError, UnsupportedError
 from hubzarr.media import Link, Sample, extras, get_format, link, names, read, sniff
 from hubzarr.media.formats import by_extension
+from hubzarr.media.images.palettes import palette_indices
 from tests.realdata import every, real
 
 Image = pytest.importorskip("PIL.Image")
@@ -100,8 +103,6 @@ def test_urls(file):
 
 
 def test_unreadable_files_are_storage_errors(file, monkeypatch):
-    import io
-
     def refuse(path):
         raise PermissionError(13, "no", path)
 
@@ -161,6 +162,37 @@ def test_samples_travel_and_are_shared(file):
     with ThreadPoolExecutor(4) as pool:
         arrays = list(pool.map(lambda _: sample.array, range(8)))
     assert all(np.array_equal(array, ARRAY) for array in arrays)
+
+
+def test_exif(file):
+    tags = read(real("images/odd/exif_gps.jpg")).exif
+    assert tags["GPSInfo"]
+    assert json.loads(json.dumps(tags, allow_nan=False)) == tags
+    assert read(real("images/odd/hopper_orientation_6.jpg")).exif["Orientation"] == 6
+    assert read(file).exif == {}
+    assert Sample(array=ARRAY).exif == {}
+
+
+@pytest.mark.parametrize("path", every("images/odd/*.*"), ids=lambda path: path.name)
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_exif_of_real_files(path):
+    try:
+        tags = read(path).exif
+    except SampleError:
+        return
+    assert json.loads(json.dumps(tags, allow_nan=False)) == tags
+
+
+def test_palettes_of_masks(file):
+    mask = np.random.default_rng(0).integers(0, 21, (9, 7), "u1")
+    image = Image.fromarray(mask)
+    image.putpalette([7 * i % 256 for i in range(3 * 21)])
+    for file_format in ("PNG", "BMP", "TIFF"):  # Pillow renumbers those of GIF
+        target = io.BytesIO()
+        image.save(target, file_format)
+        np.testing.assert_array_equal(palette_indices(target.getvalue()), mask)
+        assert Sample(target.getvalue()).shape == (9, 7, 3)
+    assert palette_indices(file.read_bytes()) is None
 
 
 def test_nothing():
