@@ -31,6 +31,8 @@ MODULES: tuple[str, ...] = (
     "voc",
     "yolo",
     "tables",
+    "nifti",
+    "clips",
     "folders",
 )
 
