@@ -29,6 +29,11 @@ from hubzarr.media.guard import broken_unless_read
 __all__ = ["Layout", "MediaSource", "layout_of", "media_source", "prevails", "repacked"]
 
 _LOOK = 200
+# A folder of such a name holds all there is, not a class.
+_NO_CLASSES = frozenset(
+    {"audio", "clips", "data", "files", "meshes", "points", "sounds", "velodyne"}
+    | {"velodyne_points", "video", "videos", "volumes", "wav", "wavs"}
+)
 _DEPTH = 6  # folders within folders that are looked at to recognise a place
 
 
@@ -111,6 +116,8 @@ def layout_of(paths: Iterable[str]) -> Layout:
         for folder, names in inner.items()
     }
     classes = sorted({label for _, label in meaning.values()} - {""})
+    if len(classes) == 1 and classes[0].lower() in _NO_CLASSES:
+        classes = []
     splits = sorted({split for split, _ in meaning.values()})
     return Layout(_numbered(classes), _numbered(splits) if len(splits) > 1 else {}, meaning)
 

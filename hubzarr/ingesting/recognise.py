@@ -32,6 +32,7 @@ MODULES: tuple[str, ...] = (
     "yolo",
     "tables",
     "nifti",
+    "points",
     "clips",
     "folders",
 )
