@@ -25,7 +25,7 @@ from hubzarr.htypes.labels import class_numbers, new_class_names
 from hubzarr.htypes.preparing import Prepared, empty, prepare
 from hubzarr.htypes.restoring import restore
 from hubzarr.htypes.sequences import frame, unframe
-from hubzarr.htypes.settling import settled
+from hubzarr.htypes.settling import settled, settled_by
 from hubzarr.htypes.spec import TensorSpec
 from hubzarr.htypes.table import describe, names, picture, table
 
@@ -45,6 +45,7 @@ __all__ = [
     "prepare_many",
     "restore",
     "settled",
+    "settled_by",
     "table",
     "tensor_spec",
     "unframe",

@@ -6,13 +6,15 @@ digits but not overflow. Floats never become integers silently, nor numbers text
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from hubzarr.errors import SampleError
+from hubzarr.media import Sample
 
-__all__ = ["as_array", "cast"]
+__all__ = ["as_array", "cast", "items_of"]
 
 type Array = np.ndarray[Any, Any]
 
@@ -50,6 +52,8 @@ def as_array(value: Any) -> Array:
 def _converted(value: Any) -> Array:
     if isinstance(value, np.ma.MaskedArray):
         raise SampleError("a masked array has no values in places; fill it, as in a.filled(0)")
+    if isinstance(value, int) and not -(2**63) <= value < 2**64:
+        raise SampleError(f"an integer of {value.bit_length()} bits; expected one of at most 64")
     # Tensors of PyTorch that need gradients or are on a GPU don't convert by themselves.
     detach = getattr(value, "detach", None)
     if detach is not None:
@@ -61,6 +65,32 @@ def _converted(value: Any) -> Array:
     if array.dtype.hasobject and not isinstance(value, list | tuple | np.ndarray):
         raise SampleError(f"a {type(value).__name__} can't be an array; expected numbers")
     return array
+
+
+def items_of(value: Any, htype: str) -> Any:
+    """Give a sample that is a list of others, once it is sure that it can be gone through.
+
+    Parameters
+    ----------
+    value : object
+        What a user appends.
+    htype : str
+        Of the items, for the error.
+
+    Returns
+    -------
+    list, tuple or numpy.ndarray
+        The items.
+    """
+    if isinstance(value, list | tuple):
+        return value
+    if hasattr(value, "__array__") and not isinstance(value, Sample):
+        value = as_array(value)
+        if value.ndim:
+            return value
+    elif isinstance(value, Sequence) and not isinstance(value, str | bytes | bytearray):
+        return list(value)
+    raise SampleError(f"a {type(value).__name__} in place of a list of {htype} samples")
 
 
 def cast(array: Array, dtype: np.dtype[Any]) -> Array:
@@ -87,7 +117,7 @@ def cast(array: Array, dtype: np.dtype[Any]) -> Array:
     if given == dtype:
         return array
     if array.size == 0:
-        return array.astype(dtype)
+        return np.zeros(array.shape, dtype)
     if given.kind not in _NUMBERS or dtype.kind not in _NUMBERS:
         return _cast_other(array, dtype)
     if np.can_cast(given, dtype, "safe"):

@@ -101,6 +101,8 @@ def _suits(spec: TensorSpec, shape: Shape) -> bool:
 def _kept(spec: TensorSpec, sample: Sample) -> tuple[bytes, Shape]:
     """Keep a file as it is if it has the right format and colours, else encode it anew."""
     given, wanted = sample.compression, spec.sample_compression
+    if given == "mpo" and wanted == "jpeg":  # a JPEG file with more pictures behind the first
+        given = wanted
     if (given != wanted and not {given, wanted} <= _NIFTI) or not _suits(spec, sample.shape):
         meta = {} if given is None else sample.meta
         told = {key: meta[key] for key in _TOLD.get(spec.base, ()) if meta.get(key)}

@@ -9,13 +9,13 @@ import numpy as np
 
 from hubzarr.errors import SampleError
 from hubzarr.htypes import documents
-from hubzarr.htypes.casting import as_array, cast
+from hubzarr.htypes.casting import as_array, cast, items_of
 from hubzarr.htypes.files import array_of, encode_file
 from hubzarr.htypes.labels import check_numbers, class_numbers, has_names
 from hubzarr.htypes.sequences import frame
 from hubzarr.htypes.shapes import Shape
 from hubzarr.htypes.spec import TensorSpec
-from hubzarr.media import Link, Sample
+from hubzarr.media import Link
 
 __all__ = ["PREPARERS", "Prepared", "empty", "prepare"]
 
@@ -180,12 +180,14 @@ def _link(spec: TensorSpec, value: Any, info: Mapping[str, Any]) -> Prepared:
 
 
 def _sequence(spec: TensorSpec, value: Any, info: Mapping[str, Any]) -> Prepared:
-    if isinstance(value, Mapping | str | bytes | Sample | Link) or not hasattr(value, "__len__"):
+    item = spec.item
+    items = items_of(value, item.htype)
+    if spec.dtype is None and item.stores == "array" and len(items):
         raise SampleError(
-            f"a {type(value).__name__} in a tensor of htype {spec.htype!r}; expected a list of "
-            f"{spec.item.htype} samples"
+            f"a tensor of htype {spec.htype!r} whose first samples were empty, so that its dtype "
+            "is open; create it with dtype=..."
         )
-    return _frame(spec, [prepare(spec.item, item, info) for item in value])
+    return _frame(spec, [prepare(item, each, info) for each in items])
 
 
 def _frame(spec: TensorSpec, items: Sequence[Prepared]) -> Prepared:

@@ -67,11 +67,11 @@ def restore(spec: TensorSpec, data: Any, shape: Shape) -> Any:
 
 def _array(spec: TensorSpec, data: bytes, shape: Shape) -> np.ndarray[Any, Any]:
     """An array of its own, which users may write to, from the bytes of its elements."""
-    dtype = (spec.numpy_dtype or np.dtype("u1")).newbyteorder("<")
+    dtype = spec.stored_dtype
     try:
         array = np.frombuffer(bytearray(data), dtype).reshape(shape)
     except ValueError as error:
         raise DamagedError(
             f"{len(data)} bytes stored for a sample of shape {shape} and {dtype}: {error}"
         ) from error
-    return array.astype(dtype.newbyteorder("="), copy=False)
+    return array if dtype.isnative else array.astype(dtype.newbyteorder("="))

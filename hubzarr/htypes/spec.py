@@ -119,6 +119,11 @@ class TensorSpec:
         return np.dtype(self.dtype)
 
     @cached_property
+    def stored_dtype(self) -> np.dtype[Any]:
+        """Dtype of elements in bytes: little-endian; bytes where none is fixed."""
+        return (self.numpy_dtype or np.dtype("u1")).newbyteorder("<")
+
+    @cached_property
     def item(self) -> TensorSpec:
         """What one item of a sequence is; of polygons, the points of one."""
         if self.is_sequence:

@@ -115,6 +115,14 @@ def test_transparency():
         prepare(spec, opaque, info)
 
 
+def test_mpo_is_jpeg():
+    path = real("images/odd/sugarshack.mpo")
+    spec, info = tensor_spec("image", sample_compression="jpeg")
+    prepared = prepare(spec, read(path), info)
+    assert prepared.data == path.read_bytes()
+    assert restore(spec, *prepared).shape == prepared.shape == read(path).shape
+
+
 def test_quality_of_encoding():
     noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), "u1")
     sizes = []
