@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from hubzarr.errors import SampleError, UnsupportedError
+from hubzarr.media.coded_size import coded_size
 from hubzarr.media.extras import need
 from hubzarr.media.format import Format, Header
 from hubzarr.media.guard import broken_unless_read
@@ -78,7 +79,8 @@ def decode(data: bytes) -> Array:
         Stored values, in the machine's byte order.
     """
     image = _parsed(data)
-    _pixels(image)
+    if _pixels(image) == "PixelData":
+        _check_frames(image)
     pixels = need("pydicom.pixels", extra="medical", what="reading DICOM files")
     try:
         array: Array = pixels.pixel_array(image)
@@ -191,6 +193,23 @@ def _check_whole(image: Any, pixels: str, expected: int) -> None:
             f"broken DICOM file: {len(image[pixels].value)} bytes of pixels, not {expected} as "
             f"its header says; the file has been cut"
         )
+
+
+def _check_frames(image: Any) -> None:
+    """Refuse frames coded in another size than the header's, which may be absurdly large."""
+    uid = image.file_meta.TransferSyntaxUID
+    if not uid.is_transfer_syntax or not uid.is_encapsulated:
+        return
+    frames = need("pydicom.encaps", extra="medical", what="reading DICOM files")
+    expected = (int(image.Rows), int(image.Columns))
+    count = int(image.get("NumberOfFrames", None) or 1)
+    for frame in frames.generate_frames(image.PixelData, number_of_frames=count):
+        size = coded_size(frame)
+        if size not in (None, expected):
+            raise SampleError(
+                f"broken DICOM file: a frame is coded as {size[0]} × {size[1]} pixels, "
+                f"its header says {expected[0]} × {expected[1]}"
+            )
 
 
 def _has_palette(image: Any) -> bool:
