@@ -27,6 +27,7 @@ MODULES: tuple[str, ...] = (
     "zarrs",
     "mds",
     "tfrecord",
+    "webdataset",
     "coco",
     "voc",
     "yolo",
