@@ -32,6 +32,7 @@ MODULES: tuple[str, ...] = (
     "voc",
     "yolo",
     "tables",
+    "dicom",
     "nifti",
     "points",
     "clips",
