@@ -24,7 +24,13 @@ from hubzarr.ingesting.hub2_chunks import (
     parse_tiles,
     unpack_lz4,
 )
-from hubzarr.ingesting.hub2_values import column_options, from_text, polygons, stored_as
+from hubzarr.ingesting.hub2_values import (
+    column_options,
+    format_name,
+    from_text,
+    polygons,
+    stored_as,
+)
 from hubzarr.ingesting.place import Place
 from hubzarr.ingesting.shelf import Shelf
 from hubzarr.ingesting.source import Column
@@ -215,7 +221,7 @@ class HubTensor:
         if not len(data):
             return self._empty(chunk, place)
         if self.how == "file":
-            name = self.meta["sample_compression"]
+            name = format_name(self.meta["sample_compression"])
             return Sample(bytes(data), path=self._path(number), compression=name)
         shape = chunk.shape(place) or ()
         if self.how == "polygon":

@@ -14,10 +14,11 @@ from hubzarr.htypes import tensor_spec
 from hubzarr.media import get_format
 from hubzarr.media.guard import broken_unless_read
 
-__all__ = ["column_options", "from_text", "polygons", "stored_as"]
+__all__ = ["column_options", "format_name", "from_text", "polygons", "stored_as"]
 
 _TEXT_LIKE = frozenset({"text", "json", "list", "tag"})
 _INFORMATION = ("class_names", "coords", "keypoints", "connections", "intrinsics")
+_FORMATS = {"dcm": "dicom"}  # names of Hub that get_format does not know
 _RENAMED = {"point_cloud.calibration_matrix": "intrinsics"}
 
 type Array = np.ndarray[Any, Any]
@@ -80,7 +81,7 @@ def column_options(meta: Mapping[str, Any], info: Mapping[str, Any]) -> dict[str
     if how in ("array", "polygon", "strip") or base.startswith("image"):
         options |= {} if dtype is None or how == "link" else {"dtype": dtype}
     if how == "file":
-        options["sample_compression"] = get_format(meta["sample_compression"]).name
+        options["sample_compression"] = format_name(meta["sample_compression"])
     elif how == "strip":
         options["sample_compression"] = _lossless(meta["chunk_compression"])
     elif "lz4" in (meta.get("sample_compression"), meta.get("chunk_compression")):
@@ -94,6 +95,17 @@ def column_options(meta: Mapping[str, Any], info: Mapping[str, Any]) -> dict[str
             continue
         return made
     raise InvalidError(f"no tensor of hubzarr can hold what is of htype {base!r}, dtype {dtype!r}")
+
+
+def format_name(compression: str) -> str:
+    """The name that a format of Hub has in hubzarr.
+
+    Examples
+    --------
+    >>> format_name("dcm"), format_name("jpeg")
+    ('dicom', 'jpeg')
+    """
+    return get_format(_FORMATS.get(compression, compression)).name
 
 
 def from_text(data: bytes, htype: str) -> Any:
