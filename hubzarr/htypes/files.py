@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
@@ -12,6 +11,7 @@ import numpy as np
 from hubzarr.errors import SampleError
 from hubzarr.htypes import colours
 from hubzarr.htypes.casting import as_array, cast
+from hubzarr.htypes.converting import same_file, told_to_encoder
 from hubzarr.htypes.shapes import Shape
 from hubzarr.htypes.spec import TensorSpec
 from hubzarr.media import Sample, get_format
@@ -21,9 +21,6 @@ __all__ = ["array_of", "decode_file", "encode_file", "is_pillow"]
 
 type Array = np.ndarray[Any, Any]
 
-# What encoders must be told, by the names that headers have for it.
-_TOLD = {"audio": ("samplerate",), "video": ("fps",)}
-_NIFTI = {"nii", "nii.gz"}
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -100,21 +97,14 @@ def _suits(spec: TensorSpec, shape: Shape) -> bool:
 
 def _kept(spec: TensorSpec, sample: Sample) -> tuple[bytes, Shape]:
     """Keep a file as it is if it has the right format and colours, else encode it anew."""
-    given, wanted = sample.compression, spec.sample_compression
-    if given == "mpo" and wanted == "jpeg":  # a JPEG file with more pictures behind the first
-        given = wanted
-    if (given != wanted and not {given, wanted} <= _NIFTI) or not _suits(spec, sample.shape):
-        meta = {} if given is None else sample.meta
-        told = {key: meta[key] for key in _TOLD.get(spec.base, ()) if meta.get(key)}
-        return _encode(spec, array_of(spec, sample), told)
+    wanted = spec.sample_compression or ""
+    data = same_file(sample, wanted) if _suits(spec, sample.shape) else None
+    if data is None:
+        return _encode(spec, array_of(spec, sample), told_to_encoder(sample, wanted))
     dtype = spec.numpy_dtype
     if dtype is not None and sample.dtype != dtype:
         _check_dtype(sample.dtype, dtype)
-    data, shape = sample.compressed_bytes, spec.kind.fit(sample.shape)
-    if given == wanted:
-        return data, shape
-    # the same file in and out of gzip, which keeps what else is in its header
-    return gzip.compress(data, mtime=0) if wanted == "nii.gz" else gzip.decompress(data), shape
+    return data, spec.kind.fit(sample.shape)
 
 
 def _encode(
@@ -134,7 +124,10 @@ def _encode(
         )
     options = {**told, **spec.options.get("encoding", {})}
     try:
-        return format.encode(array.reshape(shape), **options), shape
+        data = format.encode(array.reshape(shape), **options)
+        # MP3 adds silence, H.264 wants even sides: what counts is what comes back
+        whole = shape if format.kind == "image" else spec.kind.fit(format.header(data).shape)
+        return data, whole
     except SampleError:
         other = _without_alpha(spec, array)
         if other is None:

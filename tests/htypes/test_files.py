@@ -12,6 +12,8 @@ from PIL import Image, ImageOps
 from hubzarr.errors import SampleError
 from hubzarr.htypes import prepare, prepare_many, restore, tensor_spec
 from hubzarr.media import Sample, get_format, names, read
+from hubzarr.media.meshes import mesh_parts
+from hubzarr.media.points import fields
 from tests.realdata import every, real
 
 _WEATHER = every("images/weather4/*/*.jpg")[::20]
@@ -157,6 +159,47 @@ def test_nifti_goes_in_and_out_of_gzip():
     plain, info = tensor_spec("nifti", sample_compression="nii")
     back = prepare(plain, Sample(prepared.data, compression="nii.gz"), info)
     assert back == (path.read_bytes(), prepared.shape)
+
+
+@pytest.mark.parametrize("wanted", ["ply", "stl"])
+def test_meshes_keep_their_faces(wanted):
+    spec, info = tensor_spec("mesh", sample_compression=wanted)
+    sample = read(real("ply/diamond_color.obj"))
+    prepared = prepare(spec, sample, info)
+    before, after = mesh_parts(sample.compressed_bytes), mesh_parts(prepared.data)
+    corners = [parts["vertices"][parts["faces"]] for parts in (before, after)]
+    np.testing.assert_allclose(corners[1], corners[0], rtol=1e-6)
+    assert restore(spec, *prepared).shape == prepared.shape
+
+
+def test_point_clouds_keep_their_fields():
+    sample = read(real("las/simple.laz"))
+    spec, info = tensor_spec("point_cloud")
+    prepared = prepare(spec, sample, info)
+    before, after = fields(sample.compressed_bytes), fields(prepared.data)
+    for name in ("intensity", "red", "gps_time", "classification"):
+        np.testing.assert_array_equal(after[name], before[name])
+    for name in ("x", "y", "z"):
+        np.testing.assert_allclose(after[name], before[name], rtol=1e-15)
+    spec, info = tensor_spec("point_cloud", sample_compression="pcd")
+    with pytest.raises(SampleError, match="lose all but coordinates"):
+        prepare(spec, sample, info)
+    assert prepare(spec, sample.array, info).shape == sample.shape
+
+
+@pytest.mark.parametrize(
+    ("htype", "compression", "array"),
+    [
+        ("audio", "mp3", np.sin(np.linspace(0, 900, 5000, dtype="f4"))[:, None] / 2),
+        ("audio", "ogg", np.zeros((1000, 2), "f4")),
+        ("video", "mp4", np.zeros((3, 33, 47, 3), "u1")),
+        ("video", "webm", np.zeros((3, 32, 48, 3), "u1")),
+    ],
+)
+def test_lossy_files_have_the_shape_that_comes_back(htype, compression, array):
+    spec, info = tensor_spec(htype, sample_compression=compression)
+    prepared = prepare(spec, array, info)
+    assert restore(spec, *prepared).shape == prepared.shape
 
 
 def test_files_in_tensors_of_arrays():
