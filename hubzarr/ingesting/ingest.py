@@ -1,0 +1,317 @@
+"""Ingest: the rows of a source appended to a dataset, and resumed where they were interrupted."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from hubzarr.datasets import Dataset
+from hubzarr.errors import InvalidError, SampleError
+from hubzarr.ingesting.columns import as_json
+from hubzarr.ingesting.reading import Part, read_ahead
+from hubzarr.ingesting.record import KEY, Record, records_in, undone
+from hubzarr.ingesting.source import Block, Column, Skipped, Source
+from hubzarr.progress import Progress, progress
+from hubzarr.wording import say_bytes, say_seconds
+
+__all__ = ["IngestReport", "ingest_into"]
+
+# A commit also ends after so many bytes or seconds: what a crash costs is bounded.
+_COMMIT_BYTES = 512_000_000
+_COMMIT_SECONDS = 30.0
+_WITH_PIXELS = ("image", "image.rgb", "image.gray", "video")
+_ADVICE = "skip_broken=True leaves out such samples and reports them"
+
+type Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class IngestReport:
+    """What an ingest did.
+
+    Parameters
+    ----------
+    source, kind : str
+        What was read, and as what.
+    rows : int
+        Rows added by this call.
+    resumed : int
+        Rows that an interrupted call had added before.
+    skipped : tuple of Skipped
+        What became no row, and why.
+    bytes : int
+        Bytes of the samples.
+    seconds : float
+        How long it took.
+
+    Examples
+    --------
+    >>> skipped = (Skipped("a.jpg", "empty"),)
+    >>> print(IngestReport("/photos", "folders", 1200, 0, skipped, 18000000, 1))
+    1200 rows from /photos (folders), 18.0 MB in 1.0 s; 1 skipped:
+      a.jpg: empty
+    """
+
+    source: str
+    kind: str
+    rows: int
+    resumed: int
+    skipped: tuple[Skipped, ...]
+    bytes: int
+    seconds: float
+
+    def __str__(self) -> str:
+        before = f", after {self.resumed} of an interrupted ingest" if self.resumed else ""
+        text = (
+            f"{self.rows} rows from {self.source} ({self.kind}), {say_bytes(self.bytes)} in "
+            f"{say_seconds(self.seconds)}{before}"
+        )
+        if not self.skipped:
+            return text
+        shown = [f"  {each}" for each in self.skipped[:20]]
+        if len(self.skipped) > len(shown):
+            shown.append(f"  and {len(self.skipped) - len(shown)} more")
+        return "\n".join([f"{text}; {len(self.skipped)} skipped:", *shown])
+
+
+def ingest_into(
+    ds: Dataset,
+    source: Source,
+    *,
+    name: str,
+    num_workers: int | None = None,
+    progressbar: bool = True,
+    skip_broken: bool = False,
+    verify: bool = False,
+    statistics: bool = False,
+    commit_every: int = 50_000,
+    message: str | None = None,
+    append: bool = False,
+) -> IngestReport:
+    """Append the rows of a source to a dataset, and make the tensors it needs.
+
+    Rows are committed together with the number of units that are done. If the process is
+    killed, the same call goes on after the last commit: no row is lost, none comes twice.
+
+    Parameters
+    ----------
+    ds : Dataset
+        Where to; empty, or what an interrupted call left.
+    source : Source
+        Where from.
+    name : str
+        What the source is called, by which it is recognised when the call is repeated.
+    num_workers : int, optional
+        Threads that read; by default two for each core, and 8 at most. 0 reads without.
+    progressbar : bool, default True
+        Whether to show a progress bar, if the settings do not say otherwise.
+    skip_broken : bool, default False
+        Leave out samples that are broken, and report them; by default they end the ingest.
+    verify : bool, default False
+        Decode each file, so that damage after the header is found, too.
+    statistics : bool, default False
+        Keep pixel statistics of images.
+    commit_every : int, default 50_000
+        Rows after which to commit; half a minute or 512 MB end a commit as well.
+    message : str, optional
+        Of the last commit.
+    append : bool, default False
+        Whether to add to rows of another origin. The tensors must be the same; classes
+        are matched by name.
+
+    Returns
+    -------
+    IngestReport
+        What was done.
+
+    Raises
+    ------
+    SampleError
+        A sample is broken; what came before it is committed.
+    InvalidError
+        The dataset has other rows already, or the source is not as it was when a part of
+        it was ingested.
+
+    Examples
+    --------
+    >>> import pandas, hubzarr as hub
+    >>> from hubzarr.ingesting.tables import from_table
+    >>> pets = from_table(pandas.DataFrame({"age": [3, 4], "name": ["Tom", "Rex"]}))
+    >>> ds = hub.empty("examples/ingest_into")
+    >>> ingest_into(ds, pets, name="pets").rows, ds["name"].text()
+    (2, ['Tom', 'Rex'])
+    """
+    job = _Job(ds, source, name, skip_broken, append)
+    job.make_tensors(statistics)
+    workers = min(2 * (os.cpu_count() or 1), 8) if num_workers is None else num_workers
+    started, resumed = time.perf_counter(), job.record.rows
+    parts = read_ahead(source, undone(source, job.record), workers=workers, verify=verify)
+    bar = progress(None, f"ingesting {name}") if progressbar else None
+    with bar or contextlib.nullcontext(), contextlib.closing(parts):
+        job.write(parts, commit_every, bar)
+    job.finish(message or f"ingested {name}")
+    return IngestReport(
+        source=name,
+        kind=source.kind,
+        rows=job.record.rows - resumed,
+        resumed=resumed,
+        skipped=tuple(job.skipped),
+        bytes=job.size,
+        seconds=time.perf_counter() - started,
+    )
+
+
+class _Job:
+    """One call: what it is to do, and what it has done."""
+
+    def __init__(
+        self, ds: Dataset, source: Source, name: str, skip_broken: bool, append: bool
+    ) -> None:
+        self._ds = ds
+        self._source = source
+        self._skip_broken = skip_broken
+        self._records = records_in(ds.info)
+        self.record = self._resumed(name, append)
+        self._renumber: dict[str, Array] = {}
+        self.skipped: list[Skipped] = []
+        self.size = 0
+
+    def _resumed(self, name: str, append: bool) -> Record:
+        """The record of the call that this one goes on with, or a new one."""
+        ds, kind = self._ds, self._source.kind
+        for record in self._records:
+            same = (record.source, record.kind) == (name, kind)
+            if same and not (record.finished and append):
+                return record
+        if ds.max_len and not append:
+            raise InvalidError(
+                f"{ds.name} has {ds.max_len} rows of another origin: append=True adds to them, "
+                "overwrite=True starts afresh, and another name makes another dataset"
+            )
+        record = Record(name, kind)
+        self._records.append(record)
+        return record
+
+    # -- tensors -----------------------------------------------------------------------
+
+    def make_tensors(self, statistics: bool) -> None:
+        """Make the tensors that are missing, and match classes with those of the others."""
+        ds, there = self._ds, self._ds.tensors
+        missing = [column for column in self._source.columns if column.name not in there]
+        if missing and ds.max_len:
+            names = ", ".join(column.name for column in missing)
+            raise InvalidError(f"{ds.name} has rows, but no tensors for {names}")
+        if missing:
+            with ds.transaction():
+                for column in missing:
+                    ds.create_tensor(column.name, **_options(column, statistics))
+                self._note_info()
+                self._note()
+        for column in self._source.columns:
+            if column.name in there and column.options.get("class_names"):
+                self._match_classes(column)
+
+    def _match_classes(self, column: Column) -> None:
+        """Number the source's classes as the dataset does, which learns the new ones."""
+        mine = list(column.options["class_names"])
+        info = self._ds[column.name].info
+        known = list(info.get("class_names") or [])
+        names = [*known, *(name for name in mine if name not in known)]
+        if names != known:
+            info["class_names"] = names
+        if names[: len(mine)] != mine:
+            self._renumber[column.name] = np.array([names.index(name) for name in mine], "u4")
+
+    def _note_info(self) -> None:
+        for key, value in self._source.info.items():
+            if key not in self._ds.info:
+                self._ds.info[key] = as_json(value)
+
+    # -- rows --------------------------------------------------------------------------
+
+    def write(self, parts: Iterator[Part], commit_every: int, bar: Progress[Any] | None) -> None:
+        """Append all parts, in commits of some size."""
+        going, error = True, None
+        while going:
+            with self._ds.transaction():
+                units = self.record.units
+                going, error = self._write_some(parts, commit_every, bar)
+                if self.record.units > units:
+                    self._note()
+        if error is not None:
+            raise error
+
+    def finish(self, message: str) -> None:
+        """Note that all is done."""
+        if not self.record.finished:
+            with self._ds.transaction(message):
+                self.record.finished = True
+                self._note()
+
+    def _write_some(
+        self, parts: Iterator[Part], commit_every: int, bar: Progress[Any] | None
+    ) -> tuple[bool, SampleError | None]:
+        """Append parts until it is time to commit; whether there are more, or why not."""
+        rows = size = 0
+        deadline = time.monotonic() + _COMMIT_SECONDS
+        for part in parts:
+            try:
+                self._write_part(part)
+            except SampleError as error:
+                return False, error
+            rows, size = rows + part.rows, size + part.size
+            if bar is not None:
+                bar.advance(part.rows)
+            if rows >= commit_every or size >= _COMMIT_BYTES or time.monotonic() > deadline:
+                return True, None
+        return False, None
+
+    def _write_part(self, part: Part) -> None:
+        """Append the rows of a unit, all or none of them."""
+        broken = next((each for each in part.skipped if each.broken), None)
+        if broken is not None and not self._skip_broken:
+            raise SampleError(f"{broken}; {_ADVICE}", path=broken.what)
+        before = self._ds.max_len
+        left_out: list[Skipped] = []
+        try:
+            for block in part.blocks:
+                left_out += self._extend(part, block)
+        except SampleError as error:
+            if self._ds.max_len > before:
+                self._ds.pop(slice(before, None))
+            raise SampleError(f"{error.message}; {_ADVICE}", **error.fields) from error
+        skipped = [*part.skipped, *left_out]
+        self.skipped += skipped
+        self.size += part.size
+        self.record.done(part.unit, part.rows - len(left_out), skipped)
+
+    def _extend(self, part: Part, block: Block) -> list[Skipped]:
+        columns = dict(block.columns)
+        for name, numbers in self._renumber.items():
+            if name in columns:
+                columns[name] = _renumbered(columns[name], numbers)
+        errors = self._ds.extend(columns, append_empty=True, ignore_errors=self._skip_broken)
+        return [
+            Skipped(error.fields.get("path") or f"{part.unit.key}, row {row}", error.message)
+            for row, error in errors
+        ]
+
+    def _note(self) -> None:
+        self._ds.info[KEY] = [record.to_json() for record in self._records]
+
+
+def _options(column: Column, statistics: bool) -> dict[str, Any]:
+    pixels = statistics and column.options.get("htype") in _WITH_PIXELS
+    return column.options | ({"statistics": True} if pixels else {})
+
+
+def _renumbered(values: Any, numbers: Array) -> Any:
+    if isinstance(values, np.ndarray):
+        return numbers[values]
+    return [value if isinstance(value, str) else numbers[value] for value in values]

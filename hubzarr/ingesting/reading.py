@@ -1,0 +1,172 @@
+"""Reading units of a source ahead, in threads, in order, in bounded memory."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Generator, Iterable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+import numpy as np
+
+from hubzarr.errors import SampleError
+from hubzarr.ingesting.source import Block, Skipped, Source, Unit
+from hubzarr.media import Sample
+
+__all__ = ["LOOK_AHEAD", "Part", "read_ahead"]
+
+#: Units are read ahead until what waits has so many bytes.
+LOOK_AHEAD = 256_000_000
+
+
+@dataclass
+class Part:
+    """What was in a unit.
+
+    Parameters
+    ----------
+    unit : Unit
+        The unit.
+    blocks : list of Block
+        Its rows, in order.
+    skipped : list of Skipped
+        What became no row.
+    size : int
+        Bytes that the rows take, more or less.
+    """
+
+    unit: Unit
+    blocks: list[Block] = field(default_factory=list)
+    skipped: list[Skipped] = field(default_factory=list)
+    size: int = 0
+
+    @property
+    def rows(self) -> int:
+        """How many rows there are."""
+        return sum(block.rows for block in self.blocks)
+
+
+def read_ahead(
+    source: Source,
+    units: Iterable[Unit],
+    *,
+    workers: int,
+    verify: bool = False,
+    max_bytes: int = LOOK_AHEAD,
+) -> Generator[Part]:
+    """The units of a source, read.
+
+    Parameters
+    ----------
+    source : Source
+        Where to read.
+    units : iterable of Unit
+        What to read.
+    workers : int
+        Threads to read with; 0 reads each unit when it is wanted.
+    verify : bool, default False
+        Decode samples, to find broken ones.
+    max_bytes : int, optional
+        No more units are begun while so many bytes wait to be taken.
+    """
+    compressions = {
+        column.name: column.options.get("sample_compression") for column in source.columns
+    }
+
+    def read(unit: Unit) -> Part:
+        return _read(source, unit, compressions, verify)
+
+    if workers < 1:
+        yield from map(read, units)
+        return
+    todo = iter(units)
+    waiting: deque[Future[Part]] = deque()
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="hubzarr-ingest")
+    try:
+        while True:
+            while len(waiting) <= workers and _held(waiting) < max_bytes:
+                begun = [pool.submit(read, unit) for unit in islice(todo, 1)]
+                if not begun:
+                    break
+                waiting += begun
+            if not waiting:
+                return
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _held(waiting: Iterable[Future[Part]]) -> int:
+    return sum(part.result().size for part in waiting if part.done() and part.exception() is None)
+
+
+def _read(source: Source, unit: Unit, compressions: Mapping[str, str | None], verify: bool) -> Part:
+    part = Part(unit)
+    rows: list[dict[str, Any]] = []
+    try:
+        for row in source.rows(unit):
+            if isinstance(row, Skipped):
+                part.skipped.append(row)
+            elif isinstance(row, Block):
+                _add(part, rows)
+                rows = []
+                part.blocks.append(row)
+                part.size += sum(map(_size, row.columns.values()))
+            else:
+                try:
+                    part.size += sum(
+                        [_ready(row, name, compressions.get(name), verify) for name in row]
+                    )
+                    rows.append(row)
+                except SampleError as error:
+                    part.skipped.append(
+                        Skipped(error.fields.get("path") or unit.key, error.message)
+                    )
+    except SampleError as error:  # no way to read on in this unit
+        part.skipped.append(Skipped(unit.key, error.message))
+    _add(part, rows)
+    return part
+
+
+def _add(part: Part, rows: list[dict[str, Any]]) -> None:
+    if rows:
+        names = dict.fromkeys(name for row in rows for name in row)
+        columns = {name: [row.get(name) for row in rows] for name in names}
+        part.blocks.append(Block(columns, len(rows)))
+
+
+def _ready(row: dict[str, Any], name: str, compression: str | None, verify: bool) -> int:
+    """Do here, in a thread, what takes time with a value; gives its size."""
+    value = row[name]
+    if isinstance(value, Sample):
+        row[name] = value = _ready_sample(value, compression, verify)
+    elif isinstance(value, list) and value and isinstance(value[0], Sample):
+        row[name] = value = [_ready_sample(item, compression, verify) for item in value]
+    return _size(value)
+
+
+def _ready_sample(sample: Sample, compression: str | None, verify: bool) -> Sample:
+    """Read and check a file, and convert it if it has another format than the tensor."""
+    if sample.compression is None:  # an array, which is encoded when it is stored
+        return sample
+    if verify:
+        sample.verify()
+    if compression is not None and sample.compression != compression:
+        sample = Sample(sample.encoded(compression), path=sample.path, compression=compression)
+    _ = sample.header  # read now, and kept
+    return sample
+
+
+def _size(value: Any) -> int:
+    """Bytes that a value takes, more or less."""
+    if isinstance(value, np.ndarray):
+        return value.nbytes
+    if isinstance(value, Sample):
+        return value.array.nbytes if value.compression is None else len(value.compressed_bytes)
+    if isinstance(value, str | bytes):
+        return len(value)
+    if isinstance(value, list | tuple):
+        return sum(map(_size, value)) if len(value) < 64 else len(value) * _size(value[0])
+    return 8
