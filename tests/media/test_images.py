@@ -361,6 +361,33 @@ def test_header_finds_truncation(name):
             made.decode(cut)
 
 
+@pytest.mark.parametrize("part", [0.3, 0.6, 0.9])
+@pytest.mark.parametrize("name", names("image"))
+def test_decoding_finds_truncation(name, part):
+    rng = np.random.default_rng(0)
+    array = rng.integers(0, 255, (40, 40, 4 if name == "ico" else 3), "u1")
+    made = get_format(name)
+    file = made.encode(array[..., 0] > 99 if name == "xbm" else array)
+    with pytest.raises(SampleError):
+        made.decode(file[: int(part * len(file))])
+
+
+def test_deep_jpegs():
+    codecs = pytest.importorskip("imagecodecs")
+    grey = np.random.default_rng(0).integers(0, 1 << 12, (20, 30), "u2")
+    for bits in (12, 16):
+        file = codecs.jpeg8_encode(grey, lossless=True, bitspersample=bits)
+        np.testing.assert_array_equal(check(file), grey)
+    assert check(codecs.jpeg8_encode(grey, bitspersample=12)).dtype == np.uint16
+
+
+@pytest.mark.parametrize("name", names("image"))
+def test_arrays_may_be_written_to(name):
+    array = np.zeros((5, 6, 4 if name == "ico" else 3), "u1")
+    made = get_format(name)
+    assert made.decode(made.encode(array[..., 0] > 9 if name == "xbm" else array)).flags.writeable
+
+
 @pytest.mark.parametrize("name", names("image"))
 def test_nothing_is_no_image(name):
     for read in (get_format(name).header, get_format(name).decode):

@@ -15,7 +15,13 @@ CMYK, YCbCr, Lab               ``(H, W, 3)``
 several frames or pages        the first one
 =============================  =====================================================
 
-The EXIF orientation is applied, to the shape as well.
+The EXIF orientation is applied, to the shape as well.  AVIF of 10 or 12 bits becomes
+8 bits.
+
+Decoding finds every file that was cut.  The header alone finds it for JPEG (no end
+marker), PNG (no last chunk), WebP and AVIF (shorter than they say), TIFF (pixels behind
+the end), BMP of 24 bits, and ICO; not for GIF, JPEG 2000 and the rest, nor does it find
+pixels that were garbled.
 """
 
 from __future__ import annotations

@@ -1,14 +1,17 @@
-"""JPEG 2000 by Pillow; colour of more than 8 bits, which Pillow cuts off, by imagecodecs."""
+"""JPEG 2000: 8 and 16 bits by imagecodecs, and the rest, such as palettes, by Pillow.
+
+Pillow would cut colour of 16 bits to 8, and decodes without letting other threads run.
+"""
 
 from __future__ import annotations
 
-from struct import Struct
-from typing import Any
+from struct import Struct, error
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from hubzarr.errors import SampleError
-from hubzarr.media.extras import need
+from hubzarr.media.extras import have, need
 from hubzarr.media.format import Header
 from hubzarr.media.images import with_pillow
 from hubzarr.media.images.writing import check, encoder
@@ -19,17 +22,48 @@ type Array = np.ndarray[Any, Any]
 
 _FORMATS = ("JPEG2000",)
 _SIZE = b"\xff\x4f\xff\x51"  # start of the codestream, then the marker segment of sizes
-_COMPONENTS = Struct(">HB").unpack_from  # number; bits less one, of the first
-_SHORTS = np.dtype(np.uint16)
+_COMPONENTS = Struct(">H").unpack_from
+_COLOURS = Struct(">I").unpack_from
+_DEPTHS: dict[int, np.dtype[Any]] = {
+    7: np.dtype(np.uint8),
+    15: np.dtype(np.uint16),
+}  # bits less one; above: the sign
+_SRGB, _GREY = 16, 17
 
 
-def _deep_colours(data: bytes) -> int:
-    """Number of channels if they are several of 9 to 16 bits, else 0."""
+class _Plain(NamedTuple):
+    channels: int
+    dtype: np.dtype[Any]
+
+
+def _plain(data: bytes) -> _Plain | None:
+    """Channels and dtype of 8- or 16-bit grey or RGB(A); None for all that is harder."""
     at = data.find(_SIZE)
-    if at < 0 or at + 44 > len(data) or data.find(b"pclr", 0, at) >= 0:
-        return 0
-    components, depth = _COMPONENTS(data, at + 40)
-    return components if components in (3, 4) and 8 <= depth < 16 else 0
+    if at < 0:
+        return None
+    boxes = data[:at]
+    if b"pclr" in boxes:
+        return None
+    colours = boxes.find(b"colr")
+    if colours >= 0 and (
+        boxes[colours + 4] != 1 or _COLOURS(boxes, colours + 7)[0] not in (_SRGB, _GREY)
+    ):
+        return None
+    components = _COMPONENTS(data, at + 40)[0]
+    if components not in (1, 3, 4):
+        return None
+    each = data[at + 42 : at + 42 + 3 * components]  # depth and steps of each
+    dtype = _DEPTHS.get(each[0])
+    if dtype is None or each != bytes((each[0], 1, 1)) * components:
+        return None
+    return _Plain(components, dtype)
+
+
+def _checked(data: bytes) -> _Plain | None:
+    try:
+        return _plain(data)
+    except (IndexError, error) as problem:
+        raise SampleError("truncated JPEG 2000 file: it ends within its header") from problem
 
 
 def header(data: bytes) -> Header:
@@ -50,9 +84,12 @@ def header(data: bytes) -> Header:
     SampleError
         The header is broken.
     """
+    plain = _checked(data)
     found = with_pillow.header(data, _FORMATS)
-    channels = _deep_colours(data)
-    return Header((*found.shape[:2], channels), _SHORTS, {}) if channels else found
+    if plain is None:
+        return found
+    size = found.shape[:2]
+    return Header(size if plain.channels == 1 else (*size, plain.channels), plain.dtype, {})
 
 
 def decode(data: bytes) -> Array:
@@ -73,14 +110,26 @@ def decode(data: bytes) -> Array:
     SampleError
         The file is broken or truncated.
     """
-    if not _deep_colours(data):
+    plain = _checked(data)
+    if plain is None:
         return with_pillow.decode(data, _FORMATS)
-    codecs = need("imagecodecs", extra="images", what="reading JPEG 2000 of 16-bit colour")
+    if plain.channels == 1 or plain.dtype.itemsize == 1:
+        codecs = have("imagecodecs")  # Pillow can do it, but lets no other thread run
+        if codecs is None:
+            return with_pillow.decode(data, _FORMATS)
+    else:
+        codecs = need("imagecodecs", extra="images", what="reading JPEG 2000 of 16-bit colour")
     try:
         array: Array = codecs.jpeg2k_decode(data)
-    except (RuntimeError, ValueError, TypeError) as error:
-        raise SampleError(f"broken JPEG 2000 file: {error}") from error
-    return array.astype(_SHORTS, copy=False)
+    except (RuntimeError, ValueError, TypeError) as problem:
+        raise SampleError(f"broken JPEG 2000 file: {problem}") from problem
+    channels = () if plain.channels == 1 else (plain.channels,)
+    if array.shape[2:] != channels or array.dtype != plain.dtype:
+        raise SampleError(
+            f"broken JPEG 2000 file: its contents are {array.shape} of {array.dtype}; "
+            f"expected {plain.channels} channels of {plain.dtype}"
+        )
+    return array
 
 
 _encode_plain = encoder("jpeg2000", "JPEG2000", ("grey", "rgb", "rgba", "grey16"))
@@ -106,6 +155,6 @@ def encode(array: Array, **options: Any) -> bytes:
     if kind not in ("rgb16", "rgba16"):
         return _encode_plain(array, **options)
     codecs = need("imagecodecs", extra="images", what="writing JPEG 2000 of 16-bit colour")
-    array = np.ascontiguousarray(array, _SHORTS)
+    array = np.ascontiguousarray(array, np.uint16)
     settings = {"level": 0, "reversible": True, "codecformat": "jp2", **options}
     return bytes(codecs.jpeg2k_encode(array, **settings))

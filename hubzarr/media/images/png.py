@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from hubzarr.errors import SampleError
+from hubzarr.errors import InvalidError, SampleError
 from hubzarr.media.extras import have, need
 from hubzarr.media.format import Header
 from hubzarr.media.images import with_pillow
@@ -121,6 +121,7 @@ def decode(data: bytes) -> Array:
     return oriented(array, start.orientation)
 
 
+_LEVEL = 6  # as Pillow and libpng have it
 _encode_plain = encoder("png", "PNG", ("grey", "rgb", "rgba", "grey16", "bool"))
 
 
@@ -141,9 +142,15 @@ def encode(array: Array, **options: Any) -> bytes:
     """
     kinds = ("grey", "rgb", "rgba", "grey16", "rgb16", "rgba16", "bool")
     array, kind = check(array, "png", kinds)
-    if kind not in ("rgb16", "rgba16"):
+    codecs = have("imagecodecs")
+    deep_colour = kind in ("rgb16", "rgba16")
+    if not deep_colour and (codecs is None or options.keys() - {"compress_level"}):
         return _encode_plain(array, **options)
     codecs = need("imagecodecs", extra="images", what="writing PNG files of 16-bit colour")
-    level = options.get("compress_level")
-    array = np.ascontiguousarray(array, np.uint16)
-    return bytes(codecs.png_encode(array, level=level))
+    if kind == "bool":
+        array = array * np.uint8(255)
+    array = np.ascontiguousarray(array, array.dtype.newbyteorder("="))
+    try:
+        return bytes(codecs.png_encode(array, level=options.get("compress_level", _LEVEL)))
+    except (RuntimeError, ValueError, TypeError) as error:
+        raise InvalidError(f"png file with {options} can't be written: {error}") from error

@@ -107,7 +107,7 @@ def to_array(image: Any) -> Array:
         image, target = image.convert("LA"), "RGBA"
     if target is not None:
         image = image.convert(target)
-    return np.asarray(image).astype(dtype, copy=False)
+    return np.array(image, dtype)  # a copy: the view of an image is read-only
 
 
 def header(data: bytes, formats: tuple[str, ...] | None = None) -> Header:
