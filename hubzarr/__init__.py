@@ -17,11 +17,15 @@ if TYPE_CHECKING:
     from hubzarr.api import (
         array,
         copy,
+        dataset,
+        deepcopy,
         delete,
+        empty,
         exists,
         from_dask,
         from_numpy,
         from_zarr,
+        like,
         list,
         load,
         rename,
@@ -30,23 +34,34 @@ if TYPE_CHECKING:
     )
     from hubzarr.arrays import Array, View
     from hubzarr.config import configure
+    from hubzarr.datasets import Dataset, DatasetView, Tensor
+    from hubzarr.media import link, read
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Array",
+    "Dataset",
+    "DatasetView",
+    "Tensor",
     "View",
     "array",
     "configure",
     "copy",
+    "dataset",
+    "deepcopy",
     "delete",
+    "empty",
     "errors",
     "exists",
     "from_dask",
     "from_numpy",
     "from_zarr",
+    "like",
+    "link",
     "list",
     "load",
+    "read",
     "rename",
     "store",
     "versions",
@@ -56,6 +71,11 @@ __all__ = [
 #: ``import hubzarr`` is quick.
 _HOMES = {
     "Array": "hubzarr.arrays",
+    "Dataset": "hubzarr.datasets",
+    "DatasetView": "hubzarr.datasets",
+    "Tensor": "hubzarr.datasets",
+    "link": "hubzarr.media",
+    "read": "hubzarr.media",
     "View": "hubzarr.arrays",
     "configure": "hubzarr.config",
     "errors": "",

@@ -1,8 +1,9 @@
-"""The functions of the package: arrays by name."""
+"""The functions of the package: arrays and datasets by name."""
 
 from __future__ import annotations
 
 from hubzarr.api.creation import array
+from hubzarr.api.datasets import dataset, deepcopy, empty, like
 from hubzarr.api.filling import from_dask, from_numpy, from_zarr
 from hubzarr.api.moving import copy, delete, rename
 from hubzarr.api.opening import exists, list, load, store, versions
@@ -12,11 +13,15 @@ __all__ = [
     "array",
     "configure",
     "copy",
+    "dataset",
+    "deepcopy",
     "delete",
+    "empty",
     "exists",
     "from_dask",
     "from_numpy",
     "from_zarr",
+    "like",
     "list",
     "load",
     "rename",

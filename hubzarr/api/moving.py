@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from hubzarr.api.opening import opened
 from hubzarr.api.place import Options, parsed_name, session_of, storage_of
-from hubzarr.arrays import Array
 from hubzarr.config import get_config
 from hubzarr.errors import ExistsError, InvalidNameError, NotFoundError
 from hubzarr.names import DEFAULT_VERSION, parse_name
@@ -15,7 +17,7 @@ from hubzarr.session.opening import existing_versions
 __all__ = ["copy", "delete", "rename"]
 
 
-def copy(source: str, target: str, *, storage_options: Options = None) -> Array:
+def copy(source: str, target: str, *, storage_options: Options = None) -> Any:
     """Copy one version, or one point of it, to a new name: chunks as they are stored.
 
     Within one repository nothing is copied; the new version shares its chunks.
@@ -55,7 +57,7 @@ def copy(source: str, target: str, *, storage_options: Options = None) -> Array:
             origin, storage, version, author=config.author, message=f"copied from {source}",
             name=new.repository,
         )  # fmt: skip
-    return Array(session_of(new, storage, "r+", version), new.repository)
+    return opened(session_of(new, storage, "r+", version), new.repository)
 
 
 def rename(source: str, target: str, *, storage_options: Options = None) -> None:

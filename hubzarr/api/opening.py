@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import builtins
 import contextlib
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from hubzarr.api.place import Options, session_of, storage_of
 from hubzarr.arrays import Array
 from hubzarr.config import get_config
+from hubzarr.datasets import Dataset
 from hubzarr.errors import ExistsError, InvalidError, NotFoundError
 from hubzarr.history.manifest import Node
 from hubzarr.names import DEFAULT_VERSION, parse_name
-from hubzarr.session import branching, create_version, open_session
+from hubzarr.session import Session, branching, create_version, open_session
 from hubzarr.session.opening import existing_versions
+from hubzarr.session.state import is_array
 from hubzarr.session.store import VersionedStore
 from hubzarr.storage import open_storage
 
 if TYPE_CHECKING:
     from hubzarr.session.branching import VersionInfo
 
-__all__ = ["exists", "list", "load", "store", "versions"]
+__all__ = ["exists", "list", "load", "opened", "store", "versions"]
 
 
 def load(
@@ -28,8 +30,8 @@ def load(
     mode: Literal["r", "r+"] = "r+",
     *,
     storage_options: Options = None,
-) -> Array:
-    """Open a named array.
+) -> Any:
+    """Open a named array or dataset.
 
     Parameters
     ----------
@@ -41,12 +43,12 @@ def load(
 
     Returns
     -------
-    Array
+    Array or Dataset
 
     Raises
     ------
     NotFoundError
-        No such array, version or point; the message says what there is.
+        No such array, dataset, version or point; the message says what there is.
 
     Examples
     --------
@@ -61,7 +63,15 @@ def load(
     parsed = parse_name(name)
     storage = storage_of(parsed, storage_options)
     session = session_of(parsed, storage, mode, parsed.version or DEFAULT_VERSION)
-    return Array(session, parsed.repository)
+    return opened(session, parsed.repository)
+
+
+def opened(session: Session, name: str) -> Array | Dataset:
+    """A handle on what a repository holds: an array or a group of them."""
+    document = session.document("")
+    if document is not None and not is_array(document):
+        return Dataset(session, name)
+    return Array(session, name)
 
 
 def store(

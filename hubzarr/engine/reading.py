@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from hubzarr.indexing import Box, Transform, box_cells, box_pieces, pieces
 if TYPE_CHECKING:
     from hubzarr.engine.array import ArrayEngine
 
-__all__ = ["read_box", "read_gather"]
+__all__ = ["read_box", "read_boxes", "read_gather"]
 
 type Array = np.ndarray[Any, Any]
 type Cell = tuple[int, ...]
@@ -33,16 +33,23 @@ def keeps(cells: CellStore, nbytes: int) -> bool:
 
 def read_box(engine: ArrayEngine, box: Box, out: Array) -> None:
     """Read a box of neighbouring elements into an array of its shape."""
+    read_boxes(engine, [(box, out)])
+
+
+def read_boxes(engine: ArrayEngine, boxes: Sequence[tuple[Box, Array]]) -> None:
+    """Read several boxes, each into an array of its shape."""
     cells = engine.cells
-    keep = keeps(cells, out.nbytes)
+    nbytes = sum(out.nbytes for _, out in boxes)
+    keep = keeps(cells, nbytes)
     with engine.lock:
-        jobs = _box_jobs(engine, box, out)
+        # Threads of the pool must not want the lock: the caller may hold it.
+        jobs = [(job, out) for box, out in boxes for job in _box_jobs(engine, box, out)]
     if not jobs:
         return
     sharded = cells.shard is not None
 
-    def run(job: Job) -> None:
-        write_id, cell, inside, where, whole = job
+    def run(item: tuple[Job, Array]) -> None:
+        (write_id, cell, inside, where, whole), out = item
         part = out[where] if where else out
         # What the cache would not keep is decoded straight into the result.
         if whole and (not keep or sharded) and part.shape == cells.cell_shape:
@@ -52,7 +59,7 @@ def read_box(engine: ArrayEngine, box: Box, out: Array) -> None:
         else:
             part[...] = cells.read_cell(write_id, cell, keep)[inside]
 
-    _run(cells, run, jobs, out.nbytes)
+    _run(cells, run, jobs, nbytes)
 
 
 def _box_jobs(engine: ArrayEngine, box: Box, out: Array) -> list[Job]:

@@ -1,0 +1,288 @@
+"""Samples of different shapes, or kept as files: bytes one behind the other, and an index.
+
+A sample that is too large for that is an array of its own; the index then holds a negative
+length and, in place of a position, the number that the array is named by.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from hubzarr.datasets import layout
+from hubzarr.datasets.entry import TensorEntry
+from hubzarr.datasets.uniform import cut_back, remove_rows
+from hubzarr.engine import ArrayEngine
+from hubzarr.engine.pool import map_all
+from hubzarr.engine.reading import read_boxes
+from hubzarr.errors import DamagedError, SampleError
+from hubzarr.htypes import Prepared, restore
+from hubzarr.indexing import apply, identity
+from hubzarr.media.pixels import pixel_statistics
+from hubzarr.session import ArrayState, Session
+from hubzarr.session.rebase import box_view
+
+__all__ = ["RaggedColumn"]
+
+type Array = np.ndarray[Any, Any]
+
+#: Samples whose bytes lie at most so far apart are read together.
+_GAP = 64 << 10
+_SPAN = 8 << 20
+
+
+class RaggedColumn:
+    """Index, bytes, statistics and large samples of one tensor.
+
+    Parameters
+    ----------
+    session : Session
+    path : str
+        Of the tensor's group.
+    entry : TensorEntry
+    """
+
+    def __init__(self, session: Session, path: str, entry: TensorEntry) -> None:
+        self.session = session
+        self.path = path
+        self.entry = entry
+        self.spec = entry.spec
+        self.index: ArrayState = session.array(f"{path}/{layout.INDEX}")
+
+    @property
+    def blob(self) -> ArrayState:
+        """The array of bytes."""
+        return self.session.array(f"{self.path}/{layout.BYTES}")
+
+    @property
+    def statistics(self) -> ArrayState | None:
+        """Pixel statistics of each sample, if they are kept."""
+        path = f"{self.path}/{layout.STATISTICS}"
+        return None if self.session.document(path) is None else self.session.array(path)
+
+    def __len__(self) -> int:
+        return self.index.shape[0]
+
+    @property
+    def ndim(self) -> int:
+        """Axes of a sample."""
+        return self.index.shape[1] - 2
+
+    # -- writing ---------------------------------------------------------------
+
+    def append(self, values: Sequence[Prepared] | Array) -> None:
+        """Add samples: first their bytes, then the rows of the index that refer to them."""
+        prepared = _as_prepared(values)
+        rows = self._stored(prepared)
+        before = len(self)
+        statistics = self.statistics
+        try:
+            if statistics is not None:
+                statistics.append(self._measured(prepared))
+            self.index.append(rows)
+        except BaseException:
+            self.cut(before)
+            raise
+
+    def _stored(self, values: Sequence[Prepared]) -> Array:
+        """Store the bytes of samples; returns their rows of the index."""
+        ndim = self.ndim
+        rows = np.empty((len(values), 2 + ndim), np.int64)
+        parts: list[memoryview] = []
+        small: list[int] = []
+        for i, (data, shape) in enumerate(values):
+            if len(shape) > ndim:
+                raise SampleError(
+                    f"a sample of shape {tuple(shape)} has {len(shape)} axes; samples of tensor "
+                    f"{self.path!r} have at most {ndim}"
+                )
+            rows[i, 2:] = -1  # an axis that the sample does not have
+            rows[i, 2 : 2 + len(shape)] = shape
+            if is_large(data):
+                rows[i, :2] = self._store_large(data), -1
+                continue
+            part = bytes_of(data)
+            rows[i, 1] = len(part)
+            parts.append(part)
+            small.append(i)
+        if parts:
+            rows[small, 0] = self.blob.append_bytes(parts)
+        return rows
+
+    def _store_large(self, value: Any) -> int:
+        """Store a large sample as an array of its own; returns its number."""
+        number = secrets.randbits(62)
+        codec = self.spec.chunk_compression or "zstd"
+        tile = getattr(value, "tile_shape", None)
+        document = layout.large_document(tuple(value.shape), value.dtype, tile, codec)
+        state = self.session.create_array(self._large_path(number), document)
+        read = getattr(value, "read", None)
+        if read is not None:
+            for box in tile_boxes(tuple(value.shape), state.engine.cells.cell_shape):
+                block = np.asarray(read(tuple(slice(a, b) for a, b in box)))
+                state.engine.write(box_view(box), block.astype(value.dtype, copy=False))
+        return number
+
+    def _large_path(self, number: int) -> str:
+        return f"{self.path}/{layout.LARGE}/{number:016x}"
+
+    def _measured(self, values: Sequence[Prepared]) -> Array:
+        spec, channels = self.spec, self.entry.statistics
+
+        def measure(value: Prepared) -> Array:
+            if is_large(value.data):
+                return np.zeros((channels, 5))
+            return measured(np.asarray(restore(spec, value.data, value.shape)), channels)
+
+        found = map_all(measure, values, self.session.storage.concurrency, 4)
+        return np.stack(found)
+
+    def write(self, row: int, value: Prepared) -> None:
+        """Put another sample in place of one."""
+        rows = self._stored([value])
+        self.index.engine.write(box_view(((row, row + 1), (0, rows.shape[1]))), rows)
+        statistics = self.statistics
+        if statistics is not None:
+            block = self._measured([value])
+            box = ((row, row + 1), *((0, n) for n in statistics.shape[1:]))
+            statistics.engine.write(box_view(box), block)
+
+    def cut(self, length: int) -> None:
+        """Take back samples that were just appended."""
+        cut_back(self.index, length)
+        if self.statistics is not None:
+            cut_back(self.statistics, length)
+
+    def remove(self, rows: Array) -> None:
+        """Drop some samples; later ones move up. Their bytes stay for earlier versions."""
+        remove_rows(self.index, rows)
+        if self.statistics is not None:
+            remove_rows(self.statistics, rows)
+
+    def clear(self) -> None:
+        """Drop all samples."""
+        self.index.resize((0, self.index.shape[1]))
+        if self.statistics is not None:
+            self.statistics.resize((0, *self.statistics.shape[1:]))
+
+    # -- reading ---------------------------------------------------------------
+
+    def entries(self, rows: Array | slice) -> Array:
+        """Rows of the index."""
+        engine = self.index.engine
+        return engine.read(apply(identity(engine.shape), rows))
+
+    def shapes(self, rows: Array) -> Array:
+        """Shapes of some samples, int64 of shape (n, ndim)."""
+        return self.entries(rows)[:, 2:]
+
+    def interval(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Smallest and largest extent along each axis."""
+        found = self.entries(slice(None))[:, 2:]
+        if not len(found):
+            return (0,) * self.ndim, (0,) * self.ndim
+        return tuple(found.min(0).tolist()), tuple(found.max(0).tolist())
+
+    def data(self, row: int) -> tuple[Any, tuple[int, ...]]:
+        """Stored bytes (or the engine of a large sample's array) and shape of one sample."""
+        entry = self.index.engine.read(box_view(((row, row + 1), (0, 2 + self.ndim))))[0].tolist()
+        start, length, shape = entry[0], entry[1], shape_in(entry)
+        if length < 0:
+            return self.large(start), shape
+        return self._span(start, start + length).data, shape
+
+    def many(self, rows: Array | slice) -> list[tuple[Any, tuple[int, ...]]]:
+        """The same for many samples, neighbours read together."""
+        entries = self.entries(rows)
+        out: list[Any] = [None] * len(entries)
+        shapes = [shape_in(entry) for entry in entries.tolist()]
+        spans: list[tuple[int, int, list[tuple[int, int, int]]]] = []
+        for i in np.argsort(entries[:, 0], kind="stable").tolist():
+            start, length = entries[i, :2].tolist()
+            if length < 0:
+                out[i] = self.large(start), shapes[i]
+                continue
+            if spans and start - spans[-1][1] <= _GAP and start + length - spans[-1][0] <= _SPAN:
+                first, stop, items = spans[-1]
+                items.append((i, start - first, length))
+                spans[-1] = (first, max(stop, start + length), items)
+            else:
+                spans.append((start, start + length, [(i, 0, length)]))
+
+        buffers = [np.empty(stop - start, np.uint8) for start, stop, _ in spans]
+        boxes = [
+            (((start, stop),), data) for (start, stop, _), data in zip(spans, buffers, strict=True)
+        ]
+        read_boxes(self.blob.engine, boxes)
+        for (_, _, items), data in zip(spans, buffers, strict=True):
+            for i, offset, length in items:
+                out[i] = data.data[offset : offset + length], shapes[i]
+        return out
+
+    def _span(self, start: int, stop: int) -> Array:
+        return self.blob.engine.read(box_view(((start, stop),)))
+
+    def large(self, number: int) -> ArrayEngine:
+        """The array of a large sample."""
+        path = self._large_path(number)
+        if self.session.document(path) is None:
+            raise DamagedError(f"the array {path} of a large sample is missing", path=path)
+        return self.session.array(path).engine
+
+
+def shape_in(entry: list[int]) -> tuple[int, ...]:
+    """The shape in a row of the index."""
+    shape = entry[2:]
+    return tuple(shape) if not shape or shape[-1] >= 0 else tuple([n for n in shape if n >= 0])
+
+
+def measured(array: Array, channels: int) -> Array:
+    """Statistics of one sample, with a row for each of `channels`; missing ones count nothing."""
+    out = np.zeros((channels, 5))
+    out[:, 3:] = np.inf, -np.inf
+    if not array.size:
+        return out
+    own = 1 if channels == 1 or array.ndim < 3 else array.shape[-1]
+    if own > channels:
+        raise SampleError(
+            f"a sample with {own} channels; statistics of this tensor are kept for {channels}: "
+            "create the tensor without statistics and call analyze() later"
+        )
+    out[:own] = pixel_statistics(array, own)
+    return out
+
+
+def is_large(value: Any) -> bool:
+    """Whether a sample becomes an array of its own."""
+    if isinstance(value, np.ndarray):
+        return value.nbytes > layout.LARGE_BYTES
+    return hasattr(value, "tile_shape")
+
+
+def bytes_of(data: Any) -> memoryview:
+    """The bytes of a stored sample."""
+    if isinstance(data, np.ndarray):
+        little = data.astype(data.dtype.newbyteorder("<"), order="C", copy=False)
+        if not little.size:
+            return memoryview(b"")
+        return little.reshape(-1).view(np.uint8).data
+    return memoryview(data)
+
+
+def tile_boxes(shape: tuple[int, ...], tile: tuple[int, ...]) -> list[tuple[tuple[int, int], ...]]:
+    """Boxes of at most a tile that cover a shape."""
+    counts = [range(0, n, t) for n, t in zip(shape, tile, strict=True)]
+    starts = np.stack(np.meshgrid(*counts, indexing="ij"), -1).reshape(-1, len(shape)).tolist()
+    return [
+        tuple((s, min(s + t, n)) for s, t, n in zip(start, tile, shape, strict=True))
+        for start in starts
+    ]
+
+
+def _as_prepared(values: Sequence[Prepared] | Array) -> Sequence[Prepared]:
+    if isinstance(values, np.ndarray):
+        return [Prepared(value, value.shape) for value in values]
+    return values

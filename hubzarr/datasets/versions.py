@@ -1,0 +1,114 @@
+"""The history of a dataset, as methods of its handle."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hubzarr.arrays.history import History
+from hubzarr.errors import InvalidError, NotFoundError
+from hubzarr.history.manifest import Commit
+from hubzarr.session import branching
+from hubzarr.session.merge import Conflicting
+
+__all__ = ["Versions"]
+
+
+class Versions(History):
+    """Commits, branches and what changed between them, for all tensors at once."""
+
+    _group: str
+
+    @property
+    def version(self) -> str:
+        """Name of the version, in Git's words the branch."""
+        return self._session.version
+
+    @property
+    def _path(self) -> str:  # type: ignore[override]
+        return self._group
+
+    def commit(  # type: ignore[override]
+        self,
+        message: str | None = None,
+        allow_empty: bool = False,
+        *,
+        conflict: Conflicting = "raise",
+    ) -> Commit:
+        """Commit everything that was written to any tensor and name the state in the history.
+
+        Inside ``with ds:`` it commits what was written so far, and the rest of the block is
+        the next commit.
+
+        Parameters
+        ----------
+        message : str, optional
+        allow_empty : bool
+            Commit though nothing changed since the last commit with a message.
+        conflict : {"raise", "ours", "theirs"}
+            Whose samples count where somebody else changed the same ones meanwhile.
+
+        Returns
+        -------
+        Commit
+            With its `id`, `number`, `time` and `changes`.
+
+        Raises
+        ------
+        InvalidError
+            Nothing changed and `allow_empty` is not set.
+        ConflictError
+            The same samples were changed to different values. Nothing is lost.
+
+        Examples
+        --------
+        >>> import hubzarr as hub
+        >>> ds = hub.empty("examples/commit_dataset")
+        >>> _ = ds.create_tensor("x")
+        >>> ds.commit("first").message
+        'first'
+        """
+        session = self._session
+        with session.lock:
+            if not (allow_empty or self.has_head_changes):
+                raise InvalidError(
+                    f"nothing changed in {self.name}:{self.version} since the last commit; "
+                    "allow_empty=True commits all the same"
+                )
+            inside, session.in_transaction = session.in_transaction, False
+            try:
+                return session.commit(message, conflict=conflict)
+            finally:
+                session.in_transaction = inside
+
+    @property
+    def has_head_changes(self) -> bool:
+        """Whether anything changed since the last commit with a message."""
+        session = self._session
+        return session.dirty or session.manifest.commit.message is None
+
+    @property
+    def branches(self) -> list[str]:
+        """Names of all versions of the repository."""
+        return [info.name for info in self.versions()]
+
+    @property
+    def commits(self) -> list[dict[str, Any]]:
+        """Commits with a message that led to this state, newest first."""
+        return [
+            {"commit": c.id, "number": c.number, "message": c.message, "author": c.author,
+             "time": c.time}
+            for c in self.log()
+        ]  # fmt: skip
+
+    def get_commit_details(self, commit_id: str) -> dict[str, Any]:
+        """One of `commits`, by its id."""
+        for commit in self.commits:
+            if commit["commit"] == commit_id:
+                return commit
+        raise NotFoundError(f"no commit {commit_id!r} led to this state; see ds.commits")
+
+    def delete_branch(self, name: str) -> None:
+        """Remove a version; others keep what they share with it."""
+        if name == self._session.version:
+            raise InvalidError(f"{name!r} is the version of this handle: check out another first")
+        branching.delete_version(self._session.storage, name, self._session.author)

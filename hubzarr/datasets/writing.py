@@ -1,0 +1,317 @@
+"""Changing samples, of one tensor or of several whose rows stay together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from hubzarr.datasets.catalog import catalog_of, not_found
+from hubzarr.datasets.columns import Column, add, column_of, replace_sample
+from hubzarr.datasets.entry import TensorEntry, write_entry
+from hubzarr.datasets.info import Info
+from hubzarr.datasets.ragged import RaggedColumn, is_large
+from hubzarr.datasets.rows import Rows, select_rows
+from hubzarr.datasets.uniform import UniformColumn
+from hubzarr.datasets.values import as_array, one_value
+from hubzarr.engine import ArrayEngine
+from hubzarr.errors import InvalidError, SampleError
+from hubzarr.htypes import Prepared, new_class_names, prepare, prepare_many, settled
+from hubzarr.indexing import apply, identity
+from hubzarr.media import Sample
+from hubzarr.progress import progress
+from hubzarr.session import Session
+
+__all__ = [
+    "clear",
+    "extend",
+    "headers",
+    "length_of",
+    "remove",
+    "update",
+    "update_many",
+    "update_row",
+]
+
+#: Samples that are prepared, and then stored, at a time.
+_BATCH = 512
+_ARRAY_BATCH = 1 << 16
+
+
+def length_of(session: Session, path: str, entry: TensorEntry) -> int:
+    """Number of samples of a tensor."""
+    column = column_of(session, path, entry)
+    return 0 if column is None else len(column)
+
+
+def extend(
+    session: Session,
+    columns: Mapping[str, Any],
+    *,
+    progressbar: bool = False,
+    ignore_errors: bool = False,
+) -> list[tuple[int, SampleError]]:
+    """Append samples to several tensors: all rows, or none if anything fails.
+
+    Parameters
+    ----------
+    session : Session
+    columns : mapping
+        Samples by path of the tensor, as many for each.
+    progressbar : bool
+    ignore_errors : bool
+        Leave out rows with a sample that does not fit.
+
+    Returns
+    -------
+    list of (int, SampleError)
+        Rows left out, and why.
+    """
+    columns = {path: _sized(path, samples) for path, samples in columns.items()}
+    count = _common_length(columns)
+    skipped: list[tuple[int, SampleError]] = []
+    with session.lock:
+        session.check_writable()
+        entries = {path: _entry(session, path) for path in columns}
+        before = {path: length_of(session, path, entry) for path, entry in entries.items()}
+        arrays = all(isinstance(samples, np.ndarray) for samples in columns.values())
+        step = _ARRAY_BATCH if arrays else _BATCH
+        starts: Iterable[int] = range(0, count, step)
+        if progressbar:
+            starts = progress(starts, "appending")
+        try:
+            for start in starts:
+                rows = slice(start, min(start + step, count))
+                batch = {path: samples[rows] for path, samples in columns.items()}
+                skipped += _append_rows(session, batch, start, ignore_errors)
+        except BaseException:
+            _take_back(session, before)
+            raise
+        session.touch()
+    return skipped
+
+
+def _entry(session: Session, path: str) -> TensorEntry:
+    tensors = catalog_of(session).tensors
+    if path not in tensors:
+        raise not_found(path, list(tensors))
+    return tensors[path]
+
+
+def _sized(path: str, samples: Any) -> Any:
+    if isinstance(samples, str | bytes | Mapping) or not isinstance(samples, Iterable):
+        raise SampleError(
+            f"tensor {path!r} is extended by a sequence of samples, not by "
+            f"{type(samples).__name__}; append() takes one sample"
+        )
+    if isinstance(samples, Sequence | np.ndarray):
+        return samples
+    if hasattr(samples, "__array__"):
+        return np.asarray(samples)
+    return list(samples)
+
+
+def _common_length(columns: Mapping[str, Any]) -> int:
+    lengths = {path: len(samples) for path, samples in columns.items()}
+    if len(set(lengths.values())) > 1:
+        listed = ", ".join(f"{path}: {n}" for path, n in lengths.items())
+        raise InvalidError(f"columns of different lengths make no rows: {listed}")
+    return next(iter(lengths.values()), 0)
+
+
+def _append_rows(
+    session: Session, batch: dict[str, Any], first: int, ignore_errors: bool
+) -> list[tuple[int, SampleError]]:
+    """Append one batch of rows; returns those left out."""
+    prepared: dict[str, Any] = {}
+    skipped: list[tuple[int, SampleError]] = []
+    while True:
+        try:
+            for path, samples in batch.items():
+                prepared[path] = _prepared(session, path, samples)
+            break
+        except SampleError as error:
+            index = error.fields.get("index")
+            if not ignore_errors or index is None:
+                raise
+            gone = {number - first for number, _ in skipped}
+            left = [i for i in range(len(next(iter(batch.values()))) + len(gone)) if i not in gone]
+            skipped.append((first + left[index], error))
+            batch = {p: [*s[:index], *s[index + 1 :]] for p, s in batch.items()}
+    for path, values in prepared.items():
+        add(session, path, _entry(session, path), values)
+    return skipped
+
+
+def _prepared(session: Session, path: str, samples: Any) -> Any:
+    """Samples as they are stored; settles what the tensor left open until its first sample."""
+    entry = _entry(session, path)
+    if not len(samples):
+        return []
+    if entry.spec.dtype is None:
+        spec = settled(entry.spec, samples[0])
+        if spec != entry.spec:
+            write_entry(session, path, entry.with_spec(**vars_of(spec)))
+            entry = _entry(session, path)
+    info = _info(session, path)
+    if any(is_large(x) for x in samples) if not isinstance(samples, np.ndarray) else False:
+        return [_large_or_prepared(entry, x, info) for x in samples]
+    try:
+        new = new_class_names(entry.spec, samples, info)
+        if new:
+            Info(session, path)["class_names"] = [*info.get("class_names", []), *new]
+            info = _info(session, path)
+        return prepare_many(entry.spec, samples, info)
+    except SampleError as error:
+        raise SampleError(f"tensor {path!r}: {error}", **error.fields) from error
+
+
+def vars_of(spec: Any) -> dict[str, Any]:
+    """Fields of a specification."""
+    return {name: getattr(spec, name) for name in type(spec).__dataclass_fields__}
+
+
+def _large_or_prepared(entry: TensorEntry, value: Any, info: Mapping[str, Any]) -> Prepared:
+    if is_large(value) and not isinstance(value, Sample):
+        return Prepared(value, tuple(value.shape))
+    return prepare(entry.spec, value, info)
+
+
+def _info(session: Session, path: str) -> dict[str, Any]:
+    document = session.document(path) or {}
+    attributes: dict[str, Any] = document.get("attributes", {})
+    return attributes
+
+
+def _take_back(session: Session, before: Mapping[str, int]) -> None:
+    """Drop what was appended to tensors since they had these lengths."""
+    for path, length in before.items():
+        entry = catalog_of(session).tensors.get(path)
+        column = None if entry is None else column_of(session, path, entry)
+        if column is not None and len(column) > length:
+            column.cut(length)
+
+
+def update(session: Session, path: str, row: int, value: Any, subs: tuple[Any, ...] = ()) -> None:
+    """Set one sample, or a part of it."""
+    with session.lock:
+        session.check_writable()
+        entry = _entry(session, path)
+        column = column_of(session, path, entry)
+        if column is None:
+            raise InvalidError(f"tensor {path!r} has no samples to change")
+        if subs:
+            _update_part(session, path, entry, column, row, value, subs)
+        else:
+            prepared = _prepared(session, path, [value])
+            first = prepared[0]
+            if isinstance(prepared, np.ndarray):
+                first = Prepared(first, first.shape)
+            replace_sample(session, path, _entry(session, path), row, first)
+        session.touch()
+
+
+def update_row(session: Session, row: int, columns: Mapping[str, Any]) -> None:
+    """Set samples of one row: all of them, or none if one does not fit."""
+    with session.lock:
+        session.check_writable()
+        for path, sample in columns.items():
+            select_rows(range(length_of(session, path, _entry(session, path))), row, repr(path))
+            _prepared(session, path, [sample])
+        for path, sample in columns.items():
+            update(session, path, row, sample)
+
+
+def _update_part(
+    session: Session,
+    path: str,
+    entry: TensorEntry,
+    column: Column,
+    row: int,
+    value: Any,
+    subs: tuple[Any, ...],
+) -> None:
+    if isinstance(column, UniformColumn) and len(subs) == 1:
+        column.write(row, np.asarray(value), subs[0])
+        return
+    if isinstance(column, RaggedColumn):
+        data, _ = column.data(row)
+        if isinstance(data, ArrayEngine) and len(subs) == 1:
+            t = apply(identity(data.shape), subs[0])
+            block = np.asarray(value).astype(data.cells.dtype, copy=False)
+            data.write(t, np.broadcast_to(block, t.shape))
+            return
+    whole = np.array(as_array(one_value(column, entry, row)))
+    target = whole
+    for key in subs[:-1]:
+        target = target[key]
+        if not np.shares_memory(target, whole):
+            raise InvalidError("a part of a copy can't be set; give one index for all axes")
+    try:
+        target[subs[-1]] = value
+    except (ValueError, IndexError) as error:
+        raise InvalidError(f"sample {row} of tensor {path!r}: {error}") from error
+    replace_sample(session, path, entry, row, prepare(entry.spec, whole, _info(session, path)))
+
+
+def update_many(
+    session: Session, path: str, rows: Rows, value: Any, subs: tuple[Any, ...] = ()
+) -> None:
+    """Set several samples: one value for each, or one for all."""
+    values = value if _one_for_each(value, len(rows)) else [value] * len(rows)
+    with session.lock:
+        for row, sample in zip(rows, values, strict=True):
+            update(session, path, int(row), sample, subs)
+
+
+def _one_for_each(value: Any, count: int) -> bool:
+    if isinstance(value, str | bytes | Mapping | Sample) or not hasattr(value, "__len__"):
+        return False
+    if np.ndim(value) == 0 if isinstance(value, np.ndarray) else False:
+        return False
+    if len(value) != count:
+        raise InvalidError(f"{len(value)} samples for {count} rows; expected one for each")
+    return True
+
+
+def remove(session: Session, paths: Iterable[str], key: Any) -> None:
+    """Drop rows of tensors; later rows move up."""
+    with session.lock:
+        session.check_writable()
+        found = []
+        for path in paths:
+            column = column_of(session, path, _entry(session, path))
+            chosen = select_rows(
+                range(0 if column is None else len(column)), key, f"tensor {path!r}"
+            )
+            rows = [chosen] if isinstance(chosen, int) else chosen
+            found.append((column, np.unique(np.asarray(rows, np.int64))))
+        for column, rows in found:
+            if column is not None and len(rows):
+                column.remove(rows)
+        session.touch()
+
+
+def clear(session: Session, path: str) -> None:
+    """Drop all samples of a tensor."""
+    with session.lock:
+        session.check_writable()
+        column = column_of(session, path, _entry(session, path))
+        if column is not None:
+            column.clear()
+            session.touch()
+
+
+def headers(column: Column | None, entry: TensorEntry, rows: Rows, single: bool) -> Any:
+    """What the headers of samples' files say."""
+    out = []
+    for row in rows:
+        meta: dict[str, Any] = {}
+        if isinstance(column, RaggedColumn) and entry.spec.stores == "file":
+            data, _ = column.data(int(row))
+            if not isinstance(data, ArrayEngine) and len(data):
+                sample = Sample(bytes(data), compression=entry.spec.sample_compression)
+                meta = {"shape": sample.shape, "dtype": str(sample.dtype), **sample.meta}
+        out.append(meta)
+    return out[0] if single else out
