@@ -35,6 +35,7 @@ MODULES: tuple[str, ...] = (
     "tables",
     "parquet",
     "dicom",
+    "geotiff",
     "nifti",
     "points",
     "clips",
