@@ -103,9 +103,9 @@ class Dataset(Versions, DatasetView):
         >>> import hubzarr as hub
         >>> ds = hub.empty("examples/create_tensor")
         >>> ds.create_tensor("boxes/left", htype="bbox")
-        <hubzarr.Tensor boxes/left htype=bbox shape=() dtype=float32>
+        <hubzarr.Tensor boxes/left htype=bbox shape=(0,) dtype=float32>
         >>> ds.boxes.tensors
-        {'left': <hubzarr.Tensor boxes/left htype=bbox shape=() dtype=float32>}
+        {'left': <hubzarr.Tensor boxes/left htype=bbox shape=(0,) dtype=float32>}
         """
         path = structure.create_tensor(
             self._session, self._group, name,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -41,7 +41,7 @@ def copy_rows(source: DatasetView, target: Dataset, message: str | None = None) 
         target._session.touch()
 
 
-def _stored(column: columns.Column, rows: np.ndarray) -> columns.Values:  # type: ignore[type-arg]
+def _stored(column: columns.Column, rows: np.ndarray[Any, Any]) -> columns.Values:
     """Samples as they are stored."""
     if isinstance(column, UniformColumn):
         return column.read(rows)

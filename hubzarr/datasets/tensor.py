@@ -190,14 +190,12 @@ class Tensor:
         """Smallest and largest shape, the number of samples first."""
         column, rows = self._column, self._selected()
         n = len(rows)
-        if column is None:
+        if column is None or not n:
             return (n,), (n,)
         if self._rows is None and self._row is None:
             low, high = column.interval()
         else:
             found = column.shapes(np.asarray(rows, np.int64))
-            if not n:
-                return (0,), (0,)
             low, high = tuple(found.min(0).tolist()), tuple(found.max(0).tolist())
         return (n, *low), (n, *high)
 
@@ -397,9 +395,8 @@ class Tensor:
         writing.clear(self._session, self._path)
 
     def __repr__(self) -> str:
-        column = self._column
-        shape = () if column is None and self._row is None else self.shape
-        return f"<hubzarr.Tensor {self._path} htype={self.htype} shape={shape} dtype={self.dtype}>"
+        kind = f"htype={self.htype} shape={self.shape} dtype={self.dtype}"
+        return f"<hubzarr.Tensor {self._path} {kind}>"
 
 
 def _part(sample: Any, subs: tuple[Any, ...]) -> Any:
