@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import lru_cache
 
 from hubzarr.errors import NotFoundError, SampleError, StorageError
 from hubzarr.ingesting.place import Place, hidden
@@ -33,7 +34,12 @@ def format_of(name: str, kind: str = "image") -> str | None:
     >>> format_of("tom.JPG"), format_of("tom.txt"), format_of("tom.png", "audio")
     ('jpeg', None, None)
     """
-    found = by_extension(name)
+    return _format_of_ending(name[name.find(".", 1) :], kind)
+
+
+@lru_cache(maxsize=4096)
+def _format_of_ending(ending: str, kind: str) -> str | None:
+    found = by_extension(f"a{ending}")
     return found if found is not None and get_format(found).kind == kind else None
 
 
@@ -67,6 +73,19 @@ def prevailing(formats: Mapping[str, int]) -> str | None:
         return next(iter(formats), None)
     writable = [name for name in formats if get_format(name).encode is not None]
     return max(writable or formats, key=lambda name: (formats[name], name))
+
+
+def lazy_sample(folder: Place, path: str) -> Sample:
+    """The sample in a file of a folder; a local file is read when it is wanted.
+
+    Raises
+    ------
+    SampleError
+        The file is missing or can't be read.
+    """
+    if folder.is_local:
+        return Sample(path=f"{folder.url}/{path}")
+    return read_sample(folder.child(path))
 
 
 def read_sample(place: Place) -> Sample:

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from hubzarr.errors import HubzarrError, InvalidError, SampleError
-from hubzarr.ingesting.files import find_file, format_of, prevailing, read_sample
+from hubzarr.ingesting.files import find_file, format_of, lazy_sample, prevailing
 from hubzarr.ingesting.place import Place
-from hubzarr.ingesting.source import Column, Skipped, Unit, file_units
+from hubzarr.ingesting.source import Column, Skipped, Unit, path_units
 
 __all__ = ["KIND", "SPLITS", "FolderSource", "matches", "open_source", "split_of"]
 
@@ -29,6 +29,8 @@ SPLITS = {
     **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
     **dict.fromkeys(("test", "testing", "test_images", "seg_test"), "test"),
 }
+# So many files are listed once; of more, the list is made again instead of kept.
+_KEPT = 200_000
 # One such folder alone holds no class of its name.
 _NO_CLASSES = frozenset({"data", "images", "image", "img", "imgs", "jpegimages", "photos"})
 
@@ -86,11 +88,17 @@ def open_source(
     """
     folders: Counter[str] = Counter()
     formats: Counter[str] = Counter()
-    for file in place.walk():
-        found = format_of(file.name)
+    kept: list[tuple[str, int]] | None = []
+    for path, size in place.files():
+        folder, _, name = path.rpartition("/")
+        found = format_of(name)
         if found is not None:
             formats[found] += 1
-            folders[file.relative(place).rpartition("/")[0]] += 1
+            folders[folder] += 1
+        if kept is not None:
+            kept.append((path, size))
+            if len(kept) > _KEPT:
+                kept = None
     if not formats:
         raise InvalidError(f"no images in {place.url!r}; expected files such as cats/tom.jpg")
     # A few loose images beside folders of classes are left out; folders beside many
@@ -106,7 +114,7 @@ def open_source(
         columns.append(Column("split", _labels(layout.splits)))
     if filenames or (filenames is None and not layout.classes):
         columns.append(Column("filenames", {"htype": "text"}))
-    return FolderSource(place, tuple(columns), {"formats": dict(formats)}, layout)
+    return FolderSource(place, tuple(columns), {"formats": dict(formats)}, layout, kept)
 
 
 @dataclass(frozen=True)
@@ -126,26 +134,29 @@ class FolderSource:
     columns: tuple[Column, ...]
     info: dict[str, Any]
     layout: _Layout
+    files: list[tuple[str, int]] | None
     kind: str = KIND
 
     def units(self) -> Iterator[Unit]:
         """Some hundred files at a time, in the order of their paths."""
-        return file_units(self.root.walk(), self.root)
+        return path_units(self.root.files() if self.files is None else self.files)
 
     def rows(self, unit: Unit) -> Iterator[dict[str, Any] | Skipped]:
         """The images of a unit, not decoded."""
         names = {column.name for column in self.columns}
         classes, splits = self.layout.classes, self.layout.splits
+        meaning, filenames = self.layout.folders, "filenames" in names
         for path in unit.payload:
-            if format_of(path) is None:
+            folder, _, name = path.rpartition("/")
+            if format_of(name) is None:
                 yield Skipped(path, "its name is none of an image", broken=False)
                 continue
-            split, label = self.layout.folders.get(path.rpartition("/")[0], ("", ""))
+            split, label = meaning.get(folder, ("", ""))
             if classes and label not in classes:
                 yield Skipped(path, "it lies outside the folders of classes", broken=False)
                 continue
             try:
-                row: dict[str, Any] = {"images": read_sample(self.root.child(path))}
+                row: dict[str, Any] = {"images": lazy_sample(self.root, path)}
             except SampleError as error:
                 yield Skipped(path, error.message)
                 continue
@@ -153,7 +164,7 @@ class FolderSource:
                 row["labels"] = classes[label]
             if splits:
                 row["split"] = splits[split]
-            if "filenames" in names:
+            if filenames:
                 row["filenames"] = path
             yield row
 

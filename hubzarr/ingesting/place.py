@@ -149,6 +149,14 @@ class Place:
         else:
             yield from self._walked(frozenset())
 
+    def files(self) -> Iterator[tuple[str, int]]:
+        """Relative path and bytes of each file below, in the order of `walk`: much quicker."""
+        if self.is_local and self.is_dir():
+            yield from self._local_files("", frozenset())
+        else:
+            for file in self.walk():
+                yield file.relative(self) if file is not self else "", file.size()
+
     def open(self) -> BinaryIO:
         """The file, open for reading bytes."""
         try:
@@ -272,13 +280,32 @@ class Place:
             if name != path.rstrip("/"):  # a bucket may hold an object for the folder itself
                 yield _Entry(name.rpartition("/")[2], details["type"], details.get("size"))
 
+    def _local_files(
+        self, folder: str, above: frozenset[tuple[int, int]]
+    ) -> Iterator[tuple[str, int]]:
+        path = os.path.join(self.url, folder)
+        try:
+            mark = _mark(path)
+            if mark in above:  # a symbolic link to a folder that we are in
+                return
+            with os.scandir(path) as found:
+                entries = sorted((entry.name, entry) for entry in found if not hidden(entry.name))
+        except OSError as error:
+            raise self.child(folder)._error(error, "list") from error
+        for name, entry in entries:
+            if entry.is_dir():
+                yield from self._local_files(f"{folder}{name}/", above | {mark})
+            elif entry.is_file():
+                yield folder + name, entry.stat().st_size
+            elif entry.is_symlink():
+                yield folder + name, 0
+
     def _walked(self, above: frozenset[tuple[int, int]]) -> Iterator[Place]:
         if self.is_local:
             try:
-                status = os.stat(self.url)
+                mark = _mark(self.url)
             except OSError as error:
                 raise self._error(error, "list") from error
-            mark = (status.st_dev, status.st_ino)
             if mark in above:  # a symbolic link to a folder that we are in
                 return
             above |= {mark}
@@ -326,6 +353,12 @@ def _local_entries(path: str) -> Iterator[_Entry]:
             # a pipe is not, because reading it would wait for ever.
             elif entry.is_file() or entry.is_symlink():
                 yield _Entry(entry.name, "file", None)
+
+
+def _mark(path: str) -> tuple[int, int]:
+    """What tells one folder from all others, whatever its path."""
+    status = os.stat(path)
+    return status.st_dev, status.st_ino
 
 
 def _suffix(name: str) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from hubzarr.errors import SampleError
+from hubzarr.errors import SampleError, StorageError
 from hubzarr.ingesting.source import Block, Skipped, Source, Unit
 from hubzarr.media import Sample
 
@@ -116,14 +116,11 @@ def _read(source: Source, unit: Unit, compressions: Mapping[str, str | None], ve
                 part.size += sum(map(_size, row.columns.values()))
             else:
                 try:
-                    part.size += sum(
-                        [_ready(row, name, compressions.get(name), verify) for name in row]
-                    )
+                    part.size += _ready(row, compressions, verify)
                     rows.append(row)
-                except SampleError as error:
-                    part.skipped.append(
-                        Skipped(error.fields.get("path") or unit.key, error.message)
-                    )
+                except (SampleError, StorageError) as error:
+                    what = error.fields.get("path") or unit.key
+                    part.skipped.append(Skipped(what, error.message))
     except SampleError as error:  # no way to read on in this unit
         part.skipped.append(Skipped(unit.key, error.message))
     _add(part, rows)
@@ -137,26 +134,33 @@ def _add(part: Part, rows: list[dict[str, Any]]) -> None:
         part.blocks.append(Block(columns, len(rows)))
 
 
-def _ready(row: dict[str, Any], name: str, compression: str | None, verify: bool) -> int:
-    """Do here, in a thread, what takes time with a value; gives its size."""
-    value = row[name]
-    if isinstance(value, Sample):
-        row[name] = value = _ready_sample(value, compression, verify)
-    elif isinstance(value, list) and value and isinstance(value[0], Sample):
-        row[name] = value = [_ready_sample(item, compression, verify) for item in value]
-    return _size(value)
+def _ready(row: dict[str, Any], compressions: Mapping[str, str | None], verify: bool) -> int:
+    """Do here, in a thread, what takes time with the values of a row; gives their size."""
+    size = 0
+    for name, value in row.items():
+        if isinstance(value, Sample):
+            row[name], added = _ready_sample(value, compressions.get(name), verify)
+            size += added
+        elif isinstance(value, list) and value and isinstance(value[0], Sample):
+            ready = [_ready_sample(item, compressions.get(name), verify) for item in value]
+            row[name] = [sample for sample, _ in ready]
+            size += sum(added for _, added in ready)
+        else:
+            size += _size(value)
+    return size
 
 
-def _ready_sample(sample: Sample, compression: str | None, verify: bool) -> Sample:
+def _ready_sample(sample: Sample, wanted: str | None, verify: bool) -> tuple[Sample, int]:
     """Read and check a file, and convert it if it has another format than the tensor."""
-    if sample.compression is None:  # an array, which is encoded when it is stored
-        return sample
+    compression = sample.compression
+    if compression is None:  # an array, which is encoded when it is stored
+        return sample, sample.array.nbytes
     if verify:
         sample.verify()
-    if compression is not None and sample.compression != compression:
-        sample = Sample(sample.encoded(compression), path=sample.path, compression=compression)
+    if wanted is not None and compression != wanted:
+        sample = Sample(sample.encoded(wanted), path=sample.path, compression=wanted)
     _ = sample.header  # read now, and kept
-    return sample
+    return sample, len(sample.compressed_bytes)
 
 
 def _size(value: Any) -> int:

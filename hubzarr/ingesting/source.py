@@ -14,7 +14,17 @@ from typing import Any, Protocol
 from hubzarr.errors import NotFoundError
 from hubzarr.ingesting.place import Place
 
-__all__ = ["Block", "Column", "Row", "Skipped", "Source", "SourceModule", "Unit", "file_units"]
+__all__ = [
+    "Block",
+    "Column",
+    "Row",
+    "Skipped",
+    "Source",
+    "SourceModule",
+    "Unit",
+    "file_units",
+    "path_units",
+]
 
 #: A unit of files ends at so many files, or so many bytes.
 UNIT_FILES = 256
@@ -196,15 +206,32 @@ def file_units(
     Unit(key='a.jpg', payload=('a.jpg', 'b.jpg'), rows=2)
     Unit(key='c.jpg', payload=('c.jpg',), rows=1)
     """
+    pairs = ((file.relative(root), _safely(size, file)) for file in files)
+    return path_units(pairs, max_files=max_files, max_bytes=max_bytes)
+
+
+def path_units(
+    files: Iterable[tuple[str, int]],
+    *,
+    max_files: int = UNIT_FILES,
+    max_bytes: int = UNIT_BYTES,
+) -> Iterator[Unit]:
+    """The same for pairs of path and bytes, as `Place.files` gives them.
+
+    Examples
+    --------
+    >>> files = [("a.jpg", 5), ("b.jpg", 3), ("c.jpg", 4)]
+    >>> [unit.payload for unit in path_units(files, max_bytes=8)]
+    [('a.jpg', 'b.jpg'), ('c.jpg',)]
+    """
     batch: list[str] = []
     total = 0
-    for file in files:
-        bytes_here = _safely(size, file)
-        if batch and (len(batch) >= max_files or total + bytes_here > max_bytes):
+    for path, size in files:
+        if batch and (len(batch) >= max_files or total + size > max_bytes):
             yield Unit(batch[0], tuple(batch), len(batch))
             batch, total = [], 0
-        batch.append(file.relative(root))
-        total += bytes_here
+        batch.append(path)
+        total += size
     if batch:
         yield Unit(batch[0], tuple(batch), len(batch))
 
