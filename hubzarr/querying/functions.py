@@ -9,7 +9,21 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["AGGREGATES", "FUNCTIONS", "LAMBDA_FUNCTIONS", "TYPES", "VOLATILE", "WINDOWS"]
+__all__ = [
+    "AGGREGATES",
+    "COMPARISONS",
+    "EQUALITIES",
+    "FUNCTIONS",
+    "LAMBDA_FUNCTIONS",
+    "LENGTHS",
+    "MEMBERSHIP",
+    "NUMERIC_TYPES",
+    "OF_NUMBERS",
+    "OF_VECTORS",
+    "TYPES",
+    "VOLATILE",
+    "WINDOWS",
+]
 
 
 def _words(text: str) -> frozenset[str]:
@@ -49,15 +63,16 @@ to_millennia to_milliseconds to_minutes to_months to_quarters to_seconds to_time
 to_years try_strptime week weekday weekofyear year yearweek
 """
 
+# Without list_aggregate and its like, which call whatever function a text names.
 _LISTS = """
-aggregate apply array_aggr array_aggregate array_append array_apply array_cat array_concat
+apply array_append array_apply array_cat array_concat
 array_contains array_cosine_distance array_cosine_similarity array_cross_product array_distance
 array_distinct array_dot_product array_filter array_has array_has_all array_has_any array_indexof
 array_inner_product array_intersect array_length array_negative_dot_product
 array_negative_inner_product array_pop_back array_pop_front array_position array_prepend
 array_push_back array_push_front array_reduce array_resize array_reverse array_reverse_sort
 array_select array_slice array_sort array_to_string array_transform array_unique array_value
-array_where array_zip element_at filter flatten generate_series len list_aggr list_aggregate
+array_where array_zip element_at filter flatten generate_series len
 list_any_value list_append list_apply list_avg list_cat list_concat list_contains
 list_cosine_distance list_cosine_similarity list_count list_distance list_distinct
 list_dot_product list_element list_entropy list_extract list_filter list_first list_has
@@ -151,3 +166,41 @@ TYPES: Final = {
     }.items()
     for alias in (name, *aliases.split())
 }
+
+#: Types of numbers.
+NUMERIC_TYPES: Final = frozenset(
+    name for name in TYPES.values() if name in {"FLOAT", "DOUBLE"} or name.endswith(("INT", "GER"))
+)
+
+#: Comparisons for which numbers of classes serve as well as names do.
+EQUALITIES: Final = frozenset({"=", "<>", "IS DISTINCT FROM", "IS NOT DISTINCT FROM", "IN"})
+
+#: All comparisons.
+COMPARISONS: Final = EQUALITIES | {"<", "<=", ">", ">=", "BETWEEN"}
+
+#: Functions that take labels as numbers.
+OF_NUMBERS: Final = _words(
+    """
+    + - * / // % ** ^ & | << >> abs avg bit_and bit_count bit_or corr list_avg list_median
+    list_product list_sum mean median mod pow power round stddev sum variance
+    """
+)
+
+#: Functions of a list and members of it.
+MEMBERSHIP: Final = _words(
+    """
+    && <@ @> array_contains array_has array_has_all array_has_any array_indexof array_position
+    contains list_contains list_has list_has_all list_has_any list_indexof list_position
+    """
+)
+
+#: Functions that count the items of a list.
+LENGTHS: Final = _words("array_length len length")
+
+#: Functions of two vectors of one size.
+OF_VECTORS: Final = _words(
+    """
+    array_cosine_distance array_cosine_similarity array_distance array_dot_product
+    array_inner_product array_negative_dot_product array_negative_inner_product
+    """
+)

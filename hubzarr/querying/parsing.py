@@ -14,7 +14,17 @@ from typing import Any
 from hubzarr.errors import InvalidError
 from hubzarr.querying.connection import RELATION, parse_json
 from hubzarr.querying.translating import Translator, refusal
-from hubzarr.querying.tree import Call, Constant, Item, Node, Select, Star, walk
+from hubzarr.querying.tree import (
+    Call,
+    Column,
+    Constant,
+    Item,
+    Node,
+    Select,
+    Star,
+    map_children,
+    walk,
+)
 
 __all__ = ["parse", "parse_condition"]
 
@@ -93,7 +103,14 @@ def parse_condition(text: str) -> Select:
     for node in walk(select.where or Constant(None)):
         if isinstance(node, Call) and node.name == "&&" and not _of_lists(node):
             raise InvalidError(_JOINED)
-    return select
+    return replace(select, where=_moved(select.where, -len(start)))
+
+
+def _moved(node: Any, by: int) -> Any:
+    """The same condition at another place."""
+    if isinstance(node, Column):
+        return node if node.at is None else replace(node, at=node.at + by)
+    return node if node is None else map_children(node, lambda child: _moved(child, by))
 
 
 def _of_lists(node: Call) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 
 from hubzarr.querying.tree import (
@@ -18,10 +18,11 @@ from hubzarr.querying.tree import (
     Operation,
     Order,
     Over,
+    Select,
     Star,
 )
 
-__all__ = ["INFIX", "quoted", "say", "sql_text"]
+__all__ = ["INFIX", "quoted", "say", "select_text", "sql_text"]
 
 #: Functions that are written between their arguments, and how.
 INFIX = {name: name for name in ("+", "-", "*", "/", "//", "%", "**", "^", "||", "->", "->>")}
@@ -51,6 +52,44 @@ def sql_text(node: Node) -> str:
     '("labels" = \\'Rain\\'\\'s\\')'
     """
     return _Printer(quoted).text(node)
+
+
+def select_text(select: Select, source: str) -> str:
+    """A whole query over `source`, which is SQL; WHERE must have been taken out of it.
+
+    Examples
+    --------
+    >>> from hubzarr.querying.tree import Item
+    >>> print(select_text(Select((Item(Column(("a",)), "b"),), limit=3), "dataset"))
+    SELECT "a" AS "b" FROM dataset LIMIT 3
+    """
+    head = "DISTINCT " if select.distinct else ""
+    if select.distinct_on:
+        head = f"DISTINCT ON ({_listed(select.distinct_on)}) "
+    items = (f"{sql_text(item.value)} AS {quoted(item.alias)}" for item in select.items)
+    parts = [f"SELECT {head}{', '.join(items)} FROM {source}"]
+    if select.group_all:
+        parts.append("GROUP BY ALL")
+    elif len(select.group_sets) > 1:
+        sets = (f"({_listed([select.groups[i] for i in found])})" for found in select.group_sets)
+        parts.append(f"GROUP BY GROUPING SETS ({', '.join(sets)})")
+    elif select.groups:
+        parts.append(f"GROUP BY {_listed(select.groups)}")
+    if select.having is not None:
+        parts.append(f"HAVING {sql_text(select.having)}")
+    if select.qualify is not None:
+        parts.append(f"QUALIFY {sql_text(select.qualify)}")
+    if select.orders:
+        parts.append(f"ORDER BY {_listed(select.orders)}")
+    if select.limit is not None:
+        parts.append(f"LIMIT {select.limit}")
+    if select.offset:
+        parts.append(f"OFFSET {select.offset}")
+    return " ".join(parts)
+
+
+def _listed(nodes: Sequence[Node]) -> str:
+    return ", ".join(map(sql_text, nodes))
 
 
 def say(node: Node) -> str:

@@ -15,7 +15,15 @@ from difflib import get_close_matches
 from typing import NamedTuple
 
 from hubzarr.errors import InvalidError, NotFoundError
-from hubzarr.querying.functions import AGGREGATES
+from hubzarr.querying.functions import (
+    COMPARISONS,
+    EQUALITIES,
+    LENGTHS,
+    MEMBERSHIP,
+    NUMERIC_TYPES,
+    OF_NUMBERS,
+    OF_VECTORS,
+)
 from hubzarr.querying.references import Reference, References, Use
 from hubzarr.querying.table import QueryColumn
 from hubzarr.querying.tree import (
@@ -30,28 +38,6 @@ from hubzarr.querying.tree import (
 )
 
 __all__ = ["Resolver"]
-
-_EQUALITIES = {"=", "<>", "IS DISTINCT FROM", "IS NOT DISTINCT FROM", "IN"}
-_COMPARISONS = _EQUALITIES | {"<", "<=", ">", ">=", "BETWEEN"}
-_ARITHMETIC = frozenset(["+", "-", "*", "/", "//", "%", "**", "^", "&", "|", "<<", ">>"])
-_OF_NUMBERS = _ARITHMETIC | {"abs", "bin", "bit_count", "mod", "power", "pow", "round", "hex"}
-_OF_NUMBERS |= {f"list_{name}" for name in ("avg", "sum", "product", "median")}
-_OF_NUMBERS |= {"avg", "mean", "sum", "median", "stddev", "variance", "bit_or", "bit_and", "corr"}
-_LENGTHS = {"len", "length", "array_length"}
-_MEMBERSHIP = frozenset(
-    f"{kind}_{name}"
-    for kind in ("list", "array")
-    for name in ("contains", "has", "has_any", "has_all", "position", "indexof")
-) | {"contains", "&&", "@>", "<@"}
-_FIXED = frozenset(
-    "array_" + name
-    for name in ("cosine_similarity", "cosine_distance", "distance", "inner_product")
-) | {"array_dot_product", "array_negative_inner_product", "array_negative_dot_product"}
-_NUMERIC_TYPES = (
-    frozenset({"FLOAT", "DOUBLE"})
-    | {prefix + name + "INT" for prefix in ("", "U") for name in ("TINY", "SMALL", "BIG", "HUGE")}
-    | {"INTEGER", "UINTEGER"}
-)
 
 
 class _Label(NamedTuple):
@@ -96,7 +82,7 @@ class Resolver:
                 return self._operation(node)
             case Call():
                 return self._call(node)
-            case Cast(value, type_name) if type_name in _NUMERIC_TYPES and self._label(value):
+            case Cast(value, type_name) if type_name in NUMERIC_TYPES and self._label(value):
                 return replace(node, value=self._numbers(value))
             case Lambda(names, body):
                 self._bound += names
@@ -164,9 +150,9 @@ class Resolver:
             case Constant(value):
                 return not isinstance(value, str)
             case Cast(_, type_name):
-                return type_name in _NUMERIC_TYPES
+                return type_name in NUMERIC_TYPES
             case Call(name):
-                return name in _OF_NUMBERS or name in _LENGTHS
+                return name in OF_NUMBERS or name in LENGTHS
             case Operation("[]", (base, _)):
                 return self._is_number(base)
         reference = self._found(node)
@@ -181,7 +167,7 @@ class Resolver:
         if not labels:
             return None
         for label in labels:
-            if label.column.several and label.subscript is None and node.kind in _EQUALITIES:
+            if label.column.several and label.subscript is None and node.kind in EQUALITIES:
                 self._one_of_several(label, node)
         others = [part for part in node.arguments if self._label(part) is None]
         texts = [part for part in others if _is_text(part)]
@@ -190,7 +176,7 @@ class Resolver:
             return None
         if not all(_is_text(part) or self._is_number(part) for part in others):
             return None
-        if texts and node.kind not in _EQUALITIES:
+        if texts and node.kind not in EQUALITIES:
             return None
         parts = (
             self._number_of(part, labels[0]) if _is_text(part) else self._numbers(part)
@@ -265,7 +251,7 @@ class Resolver:
             return self._subscripted(node)
         if node.kind == "[:]":
             return self._sliced(node)
-        if node.kind in _COMPARISONS:
+        if node.kind in COMPARISONS:
             compared = self._compared_labels(node)
             if compared is not None:
                 return compared
@@ -275,7 +261,7 @@ class Resolver:
 
     def _call(self, node: Call) -> Node:
         name, arguments = node.name, node.arguments
-        if len(arguments) == 1 and (name in _LENGTHS or name in {"shape", "ndim"}):
+        if len(arguments) == 1 and (name in LENGTHS or name in {"shape", "ndim"}):
             measured = self._measured(name, arguments[0])
             if measured is not None:
                 return measured
@@ -283,13 +269,13 @@ class Resolver:
             raise InvalidError(f"{name}() takes the name of one tensor")
         if name == "isnan" and len(arguments) == 1 and self._found(arguments[0]) is not None:
             return Operation("IS NULL", (self.resolve(arguments[0]),))  # NaN comes as NULL
-        if name in _MEMBERSHIP:
+        if name in MEMBERSHIP:
             members = self._members(node)
             if members is not None:
                 return members
-        if name in _FIXED and len(arguments) == 2:
+        if name in OF_VECTORS and len(arguments) == 2:
             return replace(node, arguments=self._same_size(node))
-        if name in _OF_NUMBERS or (name == "count" and name in AGGREGATES):
+        if name in OF_NUMBERS or name == "count":
             first = tuple(map(self._numbers, arguments))
             return replace(map_children(replace(node, arguments=()), self.resolve), arguments=first)
         return map_children(node, self.resolve)

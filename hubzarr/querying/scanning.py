@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hubzarr.media.extras import need
+from hubzarr.querying.arrow import arrow_lists, arrow_numbers, arrow_texts, plain_numbers
 from hubzarr.querying.references import Use
 from hubzarr.querying.table import Rows, RowTable
 
@@ -58,7 +59,7 @@ def scan(table: RowTable, uses: Mapping[Use, str], rows: Rows) -> pa.Table:
     arrays = []
     for use in uses:
         if use.part == "row":
-            arrays.append(arrow.array(_numbers(rows)))
+            arrays.append(arrow_numbers(_numbers(rows)))
         elif use.part in {"value", "name"}:
             if use.name not in values:
                 values[use.name] = _without_nan(table.read(use.name, rows))
@@ -105,16 +106,9 @@ def _numbers(rows: Rows) -> Ints:
 def _without_nan(values: Any) -> Any:
     """NaN is a missing value, as in pandas; to the engine it were the largest number."""
     arrow = need("pyarrow", extra="query", what="running queries")
-    kinds = arrow.types
-    if kinds.is_float16(values.type):
-        values = values.cast(arrow.float32())
-    if not kinds.is_floating(values.type):
+    if not arrow.types.is_floating(values.type) or values.null_count:
         return values
-    compute = need("pyarrow.compute", extra="query", what="running queries")
-    nan = compute.is_nan(values)
-    if not compute.any(nan).as_py():
-        return values
-    return compute.if_else(nan, arrow.scalar(None, values.type), values)
+    return arrow_numbers(plain_numbers(values))
 
 
 def _names(numbers: Any, names: tuple[str, ...]) -> Any:
@@ -122,29 +116,26 @@ def _names(numbers: Any, names: tuple[str, ...]) -> Any:
     arrow = need("pyarrow", extra="query", what="running queries")
     if arrow.types.is_list(numbers.type) or arrow.types.is_large_list(numbers.type):
         inner = _names(numbers.flatten(), names).dictionary_decode()
-        offsets = numbers.offsets.to_numpy() - numbers.offsets[0].as_py()
-        return arrow.ListArray.from_arrays(offsets.astype(np.int32), inner)
-    found = numbers.to_numpy(zero_copy_only=False)
+        return arrow_lists(np.diff(plain_numbers(numbers.offsets)), inner)
+    found = plain_numbers(numbers)
     if len(found) and (found.min() < 0 or found.max() >= len(names)):
         present, found = np.unique(found, return_inverse=True)
         names = tuple(names[n] if 0 <= n < len(names) else str(n) for n in present.tolist())
-    dictionary = arrow.array(names, arrow.string())
-    return arrow.DictionaryArray.from_arrays(arrow.array(found.astype(np.int32)), dictionary)
+    indices = arrow_numbers(found.astype(np.int32))
+    return arrow.DictionaryArray.from_arrays(indices, arrow_texts(names))
 
 
 def _shape_part(shapes: Ints, use: Use) -> Any:
-    arrow = need("pyarrow", extra="query", what="running queries")
     n, axes = shapes.shape
     present = shapes >= 0
     ndim = present.sum(axis=1)
     if use.part == "ndim":
-        return arrow.array(ndim)
+        return arrow_numbers(ndim)
     if use.part == "shape":
-        offsets = np.concatenate([[0], np.cumsum(ndim)]).astype(np.int32)
-        return arrow.ListArray.from_arrays(offsets, arrow.array(shapes[present]))
+        return arrow_lists(ndim, arrow_numbers(shapes[present]))
     axis = np.full(n, use.axis) if use.axis >= 0 else ndim + use.axis
     exists = (axis >= 0) & (axis < ndim)
     if not axes:
-        return arrow.nulls(n, arrow.int64())
+        return arrow_numbers(np.zeros(n, np.int64), missing=~exists)
     lengths = shapes[np.arange(n), np.where(exists, axis, 0)]
-    return arrow.array(lengths, mask=~exists)
+    return arrow_numbers(lengths, missing=~exists)

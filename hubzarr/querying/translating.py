@@ -223,7 +223,8 @@ class Translator:
     def _star(self, node: Json) -> Node:
         odd = ("columns", "expr", "replace_list", "rename_list", "qualified_exclude_list")
         if any(node.get(key) for key in odd):
-            raise self.refuse("queries can't use COLUMNS, REPLACE or RENAME; name columns", node)
+            message = "queries can't use ALL, COLUMNS, REPLACE, RENAME or EXCLUDE with dots"
+            raise self.refuse(f"{message}; name the columns", node)
         return Star(tuple(node["exclude_list"]))
 
 
