@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from hubzarr.session.branching import VersionInfo
 
-__all__ = ["History"]
+__all__ = ["History", "plain_point"]
 
 type Point = int | str | datetime | Commit
 
@@ -30,8 +30,8 @@ def _text(point: Point) -> str:
     return point.isoformat() if hasattr(point, "isoformat") else str(point)
 
 
-def _plain(point: Point | None) -> int | str | datetime | None:
-    """A point of any version."""
+def plain_point(point: Point | None) -> int | str | datetime | None:
+    """A point of any version, without the commit's class."""
     return point.address if isinstance(point, Commit) else point
 
 
@@ -196,7 +196,7 @@ class History:
         """
         if a is None:
             a = self._before_last()
-        return diff(self._session, _plain(a), _plain(b), path=self._path, values=values)
+        return diff(self._session, plain_point(a), plain_point(b), path=self._path, values=values)
 
     def _before_last(self) -> int:
         number = self._session.manifest.commit.number

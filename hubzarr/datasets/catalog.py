@@ -44,15 +44,17 @@ def catalog_of(session: Session) -> Catalog:
         inside = "\0"
         for path in session.paths():
             if path.startswith(inside):
-                continue  # arrays of a ragged tensor
+                continue  # arrays of a ragged tensor, saved views
             entry = entry_of(session, path)
             document = session.document(path)
             if entry is not None:
                 tensors[path] = entry
                 inside = path + "/"
+            elif mark_of(document).get("hidden"):
+                inside = path + "/"
             elif document is not None and is_array(document):
                 tensors[path] = _foreign(session, path)
-            elif path and not mark_of(document).get("hidden"):
+            elif path:
                 groups.append(path)
         ordered = dict(sorted(tensors.items(), key=lambda item: item[1].order))
         catalog = Catalog(ordered, tuple(groups))

@@ -20,6 +20,7 @@ __all__ = [
     "LARGE_BYTES",
     "MARK",
     "STATISTICS",
+    "VIEWS",
     "bytes_document",
     "group_document",
     "index_document",
@@ -38,6 +39,8 @@ INDEX: Final = "index"
 BYTES: Final = "bytes"
 STATISTICS: Final = "statistics"
 LARGE: Final = "large"
+#: The group of saved views.
+VIEWS: Final = "_views"
 
 #: A sample that needs more bytes than this when decoded is an array of its own.
 LARGE_BYTES: Final = 64 << 20

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from hubzarr.arrays.history import History
+from hubzarr.arrays.history import History, plain_point
+from hubzarr.datasets.differences import RowDiff, row_diff
 from hubzarr.errors import InvalidError, NotFoundError
 from hubzarr.history.manifest import Commit
 from hubzarr.session import branching
@@ -106,6 +107,38 @@ class Versions(History):
             if commit["commit"] == commit_id:
                 return commit
         raise NotFoundError(f"no commit {commit_id!r} led to this state; see ds.commits")
+
+    def diff(  # type: ignore[override]
+        self, a: Any = None, b: Any = None, as_dict: bool = False
+    ) -> RowDiff | dict[str, Any]:
+        """Which rows of which tensors changed between two states.
+
+        Parameters
+        ----------
+        a, b : int, str, datetime or Commit, optional
+            Points of this version, or "version" or "version@point" for others. By default
+            `a` is the commit before the last one and `b` is this handle's state,
+            uncommitted changes included.
+        as_dict : bool
+            Plain values instead of a `RowDiff`, which prints as a table.
+
+        Examples
+        --------
+        >>> import hubzarr as hub
+        >>> ds = hub.empty("examples/diff_dataset")
+        >>> ds.create_tensor("text", htype="text").extend(["a", "b", "c"])
+        >>> _ = ds.commit("three")
+        >>> ds.text[1] = "B"
+        >>> ds.text.append("d")
+        >>> ds.diff()
+        diff main@1 -> main@1 + uncommitted
+        tensor  change   added  updated  removed  info
+        text    changed  1 [3]  1 [1]
+        """
+        if a is None:
+            a = self._before_last()
+        found = row_diff(self._session, plain_point(a), plain_point(b), self._group)
+        return found.as_dict() if as_dict else found
 
     def delete_branch(self, name: str) -> None:
         """Remove a version; others keep what they share with it."""

@@ -10,6 +10,7 @@ import numpy as np
 from hubzarr.datasets import choosing, summary, writing
 from hubzarr.datasets.catalog import catalog_of, join, not_found
 from hubzarr.datasets.info import Info
+from hubzarr.datasets.keeping import SavedViews
 from hubzarr.datasets.rows import Rows, select_rows
 from hubzarr.datasets.tensor import Tensor
 from hubzarr.errors import InvalidError, InvalidTypeError
@@ -18,7 +19,7 @@ from hubzarr.session import Session
 __all__ = ["DatasetView"]
 
 
-class DatasetView:
+class DatasetView(SavedViews):
     """Tensors side by side, all rows or some of them.
 
     Parameters
@@ -99,10 +100,15 @@ class DatasetView:
         return self._select(group=group, chosen=None)
 
     def _select(self, **changes: Any) -> DatasetView:
+        return self._on(self._session, **changes)
+
+    def _on(self, session: Session, **changes: Any) -> DatasetView:
+        """The same selection with some changes, of a session's state."""
         options = {
             "group": self._group, "rows": self._rows, "row": self._row, "chosen": self._chosen,
+            "query": self.query_text,
         }  # fmt: skip
-        return DatasetView(self._session, self.name, **(options | changes))
+        return DatasetView(session, self.name, **(options | changes))
 
     @property
     def info(self) -> Info:

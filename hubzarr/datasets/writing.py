@@ -17,7 +17,7 @@ from hubzarr.datasets.uniform import UniformColumn
 from hubzarr.datasets.values import as_array, one_value
 from hubzarr.engine import ArrayEngine
 from hubzarr.errors import InvalidError, SampleError
-from hubzarr.htypes import Prepared, new_class_names, prepare, prepare_many, settled
+from hubzarr.htypes import Prepared, new_class_names, prepare, prepare_many, settled_by
 from hubzarr.indexing import apply, identity
 from hubzarr.media import Sample
 from hubzarr.progress import progress
@@ -150,7 +150,7 @@ def _prepared(session: Session, path: str, samples: Any) -> Any:
     if not len(samples):
         return []
     if entry.spec.dtype is None:
-        spec = settled(entry.spec, samples[0])
+        spec = settled_by(entry.spec, samples)
         if spec != entry.spec:
             write_entry(session, path, entry.with_spec(**vars_of(spec)))
             entry = _entry(session, path)
