@@ -24,7 +24,7 @@ from hubzarr.errors import (
     UnsupportedError,
 )
 from hubzarr.ingesting import hub1
-from hubzarr.ingesting.columns import as_json
+from hubzarr.ingesting.columns import as_json, clean_names
 from hubzarr.ingesting.hub2_tensor import FIRST_COMMIT, HubFiles, HubTensor
 from hubzarr.ingesting.place import Place
 from hubzarr.ingesting.source import Column, Skipped, Source, Unit
@@ -79,20 +79,12 @@ def open_source(place: Place, *, version: str | None = None) -> Source:
     if not place.child("dataset_meta.json").is_file() and hub1.matches(place):
         return hub1.open_source(place)
     files = HubFiles(place, _history(place, version))
-    meta = files.json("dataset_meta.json")
-    folders = meta.get("tensor_names") or {name: name for name in meta.get("tensors", ())}
-    concealed = set(meta.get("hidden_tensors", ()))
-    tensors: list[HubTensor] = []
-    bare: list[HubTensor] = []
-    for name, folder in folders.items():
-        if folder in concealed or name in concealed:
-            continue
-        tensor = HubTensor(files, name, folder)
-        if not tensor.hidden:
-            (tensors if len(tensor) else bare).append(tensor)
+    found = _tensors(files)
+    tensors = [tensor for tensor in found if len(tensor)]
     if not tensors:
         raise InvalidError(f"the Hub dataset {place.url!r} has no samples")
     rows = min(map(len, tensors))
+    bare = (tensor for tensor in found if not len(tensor))
     left_out = [Skipped(tensor.name, "it has no samples", broken=False) for tensor in bare]
     left_out += [
         Skipped(f"{tensor.name}[{rows}:]", "other tensors are shorter", broken=False)
@@ -136,6 +128,20 @@ class HubSource:
                 yield Skipped(f"row {number}", broken[0].message)
             else:
                 yield dict(zip(names, values, strict=True))
+
+
+def _tensors(files: HubFiles) -> list[HubTensor]:
+    """All tensors but those that Hub keeps for itself."""
+    meta = files.json("dataset_meta.json")
+    try:
+        folders = meta.get("tensor_names") or {name: name for name in meta.get("tensors", ())}
+        concealed = set(meta.get("hidden_tensors", ()))
+        shown = {n: folder for n, folder in folders.items() if not concealed & {n, folder}}
+        names = clean_names(shown)
+        tensors = [HubTensor(files, names[name], folder) for name, folder in shown.items()]
+    except (TypeError, ValueError, AttributeError) as error:
+        raise DamagedError(f"metadata of {files.root.url!r} is broken: {error}") from error
+    return [tensor for tensor in tensors if not tensor.hidden]
 
 
 def _ranges(ends: Sequence[int], length: int) -> Iterator[tuple[int, int]]:

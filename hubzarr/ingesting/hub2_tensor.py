@@ -70,6 +70,8 @@ class HubFiles:
 
     def place(self, commit: str, path: str) -> Place:
         """Where a commit keeps a file."""
+        if ".." in path.split("/") or path.startswith("/"):
+            raise DamagedError(f"the dataset {self.root.url!r} names {path!r}, outside of itself")
         return self.root.child(path if commit == FIRST_COMMIT else f"versions/{commit}/{path}")
 
     def read(self, path: str) -> bytes | None:
@@ -128,6 +130,7 @@ class HubTensor:
         self.info = files.json(f"{folder}/tensor_info.json")
         self.how = stored_as(self.meta)
         self.dtype = self._dtype()
+        self.column = Column(name, column_options(self.meta, self.info))
         compression = self.meta.get("chunk_compression")
         self._chunks = Shelf(partial(_load_chunk, compression), _CHUNKS_KEPT)
 
@@ -138,11 +141,6 @@ class HubTensor:
     def hidden(self) -> bool:
         """Whether Hub made the tensor for itself."""
         return bool(self.meta.get("hidden"))
-
-    @cached_property
-    def column(self) -> Column:
-        """The tensor to create."""
-        return Column(self.name, column_options(self.meta, self.info))
 
     @cached_property
     def row_ends(self) -> list[int]:
@@ -219,7 +217,7 @@ class HubTensor:
         if self.how in ("text", "json"):
             return from_text(bytes(data), self.meta["htype"])
         if not len(data):
-            return self._empty(chunk, place)
+            return [] if self.how == "polygon" else self._empty(chunk, place)
         if self.how == "file":
             name = format_name(self.meta["sample_compression"])
             return Sample(bytes(data), path=self._path(number), compression=name)

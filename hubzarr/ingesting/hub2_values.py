@@ -121,8 +121,10 @@ def from_text(data: bytes, htype: str) -> Any:
             return data.decode()
         if not data:
             return [] if htype in ("list", "tag") else None
-        return json.loads(data, object_hook=_plain)
-    except ValueError as error:
+        found = json.loads(data, object_hook=_plain)
+        # Deep Lake writes no tags as one that is null.
+        return [tag for tag in found if tag is not None] if htype == "tag" else found
+    except (ValueError, TypeError) as error:
         raise SampleError(f"broken {htype}: {error}") from error
 
 
