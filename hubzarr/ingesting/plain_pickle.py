@@ -66,7 +66,7 @@ def load_plain(data: bytes, path: str = "pickle") -> Any:
 
 
 class _PlainUnpickler(pickle.Unpickler):
-    """Knows five names, each replaced by a harmless builder of our own."""
+    """Knows a few names, each replaced by a harmless builder of our own."""
 
     def __init__(self, data: bytes, path: str) -> None:
         super().__init__(io.BytesIO(data), encoding="bytes")
@@ -157,6 +157,11 @@ def _encode(text: str, encoding: str) -> bytes:
     return text.encode("latin-1")
 
 
+def _no_bytes() -> bytes:
+    """How Python 3 writes empty bytes for Python 2; `bytes` itself would take sizes."""
+    return b""
+
+
 def _type_only(*_: Any) -> None:
     """`numpy.ndarray` stands in a pickle only as an argument of `_reconstruct`."""
     raise ValueError("numpy.ndarray is called as a function")
@@ -169,6 +174,8 @@ _BUILDERS: dict[tuple[str, str], Any] = {
     ("numpy", "ndarray"): _type_only,
     ("numpy", "dtype"): _Dtype,
     ("_codecs", "encode"): _encode,
+    ("__builtin__", "bytes"): _no_bytes,
+    ("builtins", "bytes"): _no_bytes,
 }
 
 

@@ -273,7 +273,16 @@ def _scales(attributes: dict[str, Any]) -> list[str]:
 
 
 def _is_node(place: Place) -> bool:
-    return any(child.name in _MARKS for child in place.children())
+    marks = [child for child in place.children() if child.name in _MARKS and child.is_file()]
+    return any(mark.name != "zarr.json" or _is_version_3(mark) for mark in marks)
+
+
+def _is_version_3(document: Place) -> bool:
+    """Whether it is what became Zarr 3: drafts had a file of this name as well."""
+    try:
+        return json.loads(document.read())["node_type"] in ("array", "group")
+    except (ValueError, KeyError, TypeError):
+        return False
 
 
 def _nodes(place: Place) -> list[Place]:
