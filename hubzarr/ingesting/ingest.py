@@ -6,7 +6,6 @@ import contextlib
 import os
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,12 +14,11 @@ from hubzarr.datasets import Dataset
 from hubzarr.errors import InvalidError, SampleError
 from hubzarr.ingesting.columns import as_json
 from hubzarr.ingesting.reading import Part, read_ahead
-from hubzarr.ingesting.record import KEY, Record, records_in, undone
+from hubzarr.ingesting.record import KEY, IngestReport, Record, records_in, undone
 from hubzarr.ingesting.source import Block, Column, Skipped, Source
 from hubzarr.progress import Progress, progress
-from hubzarr.wording import say_bytes, say_seconds
 
-__all__ = ["IngestReport", "ingest_into"]
+__all__ = ["ingest_into"]
 
 # A commit also ends after so many bytes or seconds: what a crash costs is bounded.
 _COMMIT_BYTES = 512_000_000
@@ -29,55 +27,6 @@ _WITH_PIXELS = ("image", "image.rgb", "image.gray", "video")
 _ADVICE = "skip_broken=True leaves out such samples and reports them"
 
 type Array = np.ndarray[Any, Any]
-
-
-@dataclass(frozen=True)
-class IngestReport:
-    """What an ingest did.
-
-    Parameters
-    ----------
-    source, kind : str
-        What was read, and as what.
-    rows : int
-        Rows added by this call.
-    resumed : int
-        Rows that an interrupted call had added before.
-    skipped : tuple of Skipped
-        What became no row, and why.
-    bytes : int
-        Bytes of the samples.
-    seconds : float
-        How long it took.
-
-    Examples
-    --------
-    >>> skipped = (Skipped("a.jpg", "empty"),)
-    >>> print(IngestReport("/photos", "folders", 1200, 0, skipped, 18000000, 1))
-    1200 rows from /photos (folders), 18.0 MB in 1.0 s; 1 skipped:
-      a.jpg: empty
-    """
-
-    source: str
-    kind: str
-    rows: int
-    resumed: int
-    skipped: tuple[Skipped, ...]
-    bytes: int
-    seconds: float
-
-    def __str__(self) -> str:
-        before = f", after {self.resumed} of an interrupted ingest" if self.resumed else ""
-        text = (
-            f"{self.rows} rows from {self.source} ({self.kind}), {say_bytes(self.bytes)} in "
-            f"{say_seconds(self.seconds)}{before}"
-        )
-        if not self.skipped:
-            return text
-        shown = [f"  {each}" for each in self.skipped[:20]]
-        if len(self.skipped) > len(shown):
-            shown.append(f"  and {len(self.skipped) - len(shown)} more")
-        return "\n".join([f"{text}; {len(self.skipped)} skipped:", *shown])
 
 
 def ingest_into(
@@ -150,21 +99,13 @@ def ingest_into(
     job = _Job(ds, source, name, skip_broken, append)
     job.make_tensors(statistics)
     workers = min(2 * (os.cpu_count() or 1), 8) if num_workers is None else num_workers
-    started, resumed = time.perf_counter(), job.record.rows
+    resumed = job.record.rows
     parts = read_ahead(source, undone(source, job.record), workers=workers, verify=verify)
     bar = progress(None, f"ingesting {name}") if progressbar else None
     with bar or contextlib.nullcontext(), contextlib.closing(parts):
         job.write(parts, commit_every, bar)
     job.finish(message or f"ingested {name}")
-    return IngestReport(
-        source=name,
-        kind=source.kind,
-        rows=job.record.rows - resumed,
-        resumed=resumed,
-        skipped=tuple(job.skipped),
-        bytes=job.size,
-        seconds=time.perf_counter() - started,
-    )
+    return job.record.report(resumed)
 
 
 class _Job:
@@ -179,8 +120,7 @@ class _Job:
         self._records = records_in(ds.info)
         self.record = self._resumed(name, append)
         self._renumber: dict[str, Array] = {}
-        self.skipped: list[Skipped] = []
-        self.size = 0
+        self._clock = time.monotonic()
 
     def _resumed(self, name: str, append: bool) -> Record:
         """The record of the call that this one goes on with, or a new one."""
@@ -287,9 +227,8 @@ class _Job:
                 self._ds.pop(slice(before, None))
             raise SampleError(f"{error.message}; {_ADVICE}", **error.fields) from error
         skipped = [*part.skipped, *left_out]
-        self.skipped += skipped
-        self.size += part.size
-        self.record.done(part.unit, part.rows - len(left_out), skipped)
+        rows = part.rows - len(left_out)
+        self.record.done(part.unit, rows, part.size, part.converted, skipped)
 
     def _extend(self, part: Part, block: Block) -> list[Skipped]:
         columns = dict(block.columns)
@@ -303,6 +242,9 @@ class _Job:
         ]
 
     def _note(self) -> None:
+        now = time.monotonic()
+        self.record.seconds += now - self._clock
+        self._clock = now
         self._ds.info[KEY] = [record.to_json() for record in self._records]
 
 

@@ -35,12 +35,15 @@ class Part:
         What became no row.
     size : int
         Bytes that the rows take, more or less.
+    converted : int
+        Files that had another format than their tensor.
     """
 
     unit: Unit
     blocks: list[Block] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
     size: int = 0
+    converted: int = 0
 
     @property
     def rows(self) -> int:
@@ -116,7 +119,7 @@ def _read(source: Source, unit: Unit, compressions: Mapping[str, str | None], ve
                 part.size += sum(map(_size, row.columns.values()))
             else:
                 try:
-                    part.size += _ready(row, compressions, verify)
+                    _ready(part, row, compressions, verify)
                     rows.append(row)
                 except (SampleError, StorageError) as error:
                     what = error.fields.get("path") or unit.key
@@ -134,33 +137,34 @@ def _add(part: Part, rows: list[dict[str, Any]]) -> None:
         part.blocks.append(Block(columns, len(rows)))
 
 
-def _ready(row: dict[str, Any], compressions: Mapping[str, str | None], verify: bool) -> int:
-    """Do here, in a thread, what takes time with the values of a row; gives their size."""
-    size = 0
+def _ready(
+    part: Part, row: dict[str, Any], compressions: Mapping[str, str | None], verify: bool
+) -> None:
+    """Do here, in a thread, what takes time with the values of a row."""
     for name, value in row.items():
         if isinstance(value, Sample):
-            row[name], added = _ready_sample(value, compressions.get(name), verify)
-            size += added
+            row[name] = _ready_sample(part, value, compressions.get(name), verify)
         elif isinstance(value, list) and value and isinstance(value[0], Sample):
-            ready = [_ready_sample(item, compressions.get(name), verify) for item in value]
-            row[name] = [sample for sample, _ in ready]
-            size += sum(added for _, added in ready)
+            wanted = compressions.get(name)
+            row[name] = [_ready_sample(part, item, wanted, verify) for item in value]
         else:
-            size += _size(value)
-    return size
+            part.size += _size(value)
 
 
-def _ready_sample(sample: Sample, wanted: str | None, verify: bool) -> tuple[Sample, int]:
+def _ready_sample(part: Part, sample: Sample, wanted: str | None, verify: bool) -> Sample:
     """Read and check a file, and convert it if it has another format than the tensor."""
     compression = sample.compression
     if compression is None:  # an array, which is encoded when it is stored
-        return sample, sample.array.nbytes
+        part.size += sample.array.nbytes
+        return sample
     if verify:
         sample.verify()
     if wanted is not None and compression != wanted:
         sample = Sample(sample.encoded(wanted), path=sample.path, compression=wanted)
+        part.converted += 1
     _ = sample.header  # read now, and kept
-    return sample, len(sample.compressed_bytes)
+    part.size += len(sample.compressed_bytes)
+    return sample
 
 
 def _size(value: Any) -> int:

@@ -16,13 +16,79 @@ from typing import Any
 
 from hubzarr.errors import InvalidError
 from hubzarr.ingesting.source import Skipped, Source, Unit
+from hubzarr.wording import say_bytes, say_seconds
 
-__all__ = ["KEY", "Record", "records_in", "undone"]
+__all__ = ["KEY", "IngestReport", "Record", "records_in", "undone"]
 
 #: Where the records are in the info of a dataset.
 KEY = "ingested"
+_SHOWN = 20
 # So many reasons are kept; the number of what was skipped tells of the rest.
 _KEPT = 1000
+
+
+@dataclass(frozen=True)
+class IngestReport:
+    """What an ingest did.
+
+    Parameters
+    ----------
+    source, kind : str
+        What was read, and as what.
+    rows : int
+        Rows that are in the dataset now.
+    resumed : int
+        Those of them that an earlier call had added, which was interrupted.
+    skipped : int
+        How many things became no row.
+    reasons : tuple of Skipped
+        What these were, and why; of very many, the first thousand.
+    bytes : int
+        Bytes of the samples.
+    seconds : float
+        How long it took.
+    finished : bool
+        Whether all is done.
+    converted : int
+        Files that had another format than their tensor.
+
+    Examples
+    --------
+    >>> report = IngestReport("/photos", "folders", 1200, skipped=1, bytes=18_000_000, seconds=1.5,
+    ...                       reasons=(Skipped("a.jpg", "it is empty"),))
+    >>> print(report)
+    1200 rows from /photos (folders), 18.0 MB in 1.5 s; 1 skipped:
+      a.jpg: it is empty
+    """
+
+    source: str
+    kind: str
+    rows: int
+    resumed: int = 0
+    skipped: int = 0
+    reasons: tuple[Skipped, ...] = ()
+    bytes: int = 0
+    seconds: float = 0.0
+    finished: bool = True
+    converted: int = 0
+
+    def __str__(self) -> str:
+        text = (
+            f"{self.rows} rows from {self.source} ({self.kind}), {say_bytes(self.bytes)} in "
+            f"{say_seconds(self.seconds)}"
+        )
+        if self.resumed:
+            text += f", {self.resumed} rows of them by an earlier call"
+        if self.converted:
+            text += f", {self.converted} files converted to the format of the others"
+        if not self.finished:
+            text += ", not finished: the same call goes on"
+        if not self.skipped:
+            return text
+        shown = [f"  {each}" for each in self.reasons[:_SHOWN]]
+        if self.skipped > len(shown):
+            shown.append(f"  and {self.skipped - len(shown)} more")
+        return "\n".join([f"{text}; {self.skipped} skipped:", *shown])
 
 
 @dataclass
@@ -35,6 +101,8 @@ class Record:
         What is read.
     units, rows : int
         How many are done.
+    bytes, seconds : int, float
+        How large they are, and how long they took.
     digest : str
         Of the keys of these units.
     skipped : int
@@ -43,25 +111,49 @@ class Record:
         What these were, and why: the first thousand.
     finished : bool
         Whether all is done.
+    converted : int
+        Files that had another format than their tensor.
     """
 
     source: str
     kind: str
     units: int = 0
     rows: int = 0
+    bytes: int = 0
+    seconds: float = 0.0
     digest: str = ""
     skipped: int = 0
     reasons: list[list[str]] = field(default_factory=list)
     finished: bool = False
+    converted: int = 0
 
-    def done(self, unit: Unit, rows: int, skipped: list[Skipped]) -> None:
+    def done(
+        self, unit: Unit, rows: int, size: int, converted: int, skipped: list[Skipped]
+    ) -> None:
         """Note that a unit is done."""
         self.units += 1
         self.rows += rows
+        self.bytes += size
+        self.converted += converted
         self.digest = _digest(self.digest, unit)
         self.skipped += len(skipped)
         room = max(_KEPT - len(self.reasons), 0)
         self.reasons += [[each.what, each.why] for each in skipped[:room]]
+
+    def report(self, resumed: int = 0) -> IngestReport:
+        """The same for people."""
+        return IngestReport(
+            self.source,
+            self.kind,
+            self.rows,
+            resumed,
+            self.skipped,
+            tuple(Skipped(what, why) for what, why in self.reasons),
+            self.bytes,
+            self.seconds,
+            self.finished,
+            self.converted,
+        )
 
     def to_json(self) -> dict[str, Any]:
         """For the info of a dataset."""
