@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import copy
 import json
 from collections.abc import Iterator, Mapping, MutableMapping
 from typing import Any
 
 from hubzarr.errors import InvalidTypeError, NotFoundError
+from hubzarr.history.documents import copied
 from hubzarr.session import Session
 
 __all__ = ["Attributes", "checked"]
@@ -45,7 +45,7 @@ class Attributes(MutableMapping[str, Any]):
             raise NotFoundError(
                 f"no attribute {key!r}; there are: {', '.join(values) or 'none'}", attribute=key
             )
-        return copy.deepcopy(values[key])
+        return copied(values[key])
 
     def __setitem__(self, key: str, value: Any) -> None:
         self._change({key: value})

@@ -13,13 +13,14 @@ import numpy as np
 
 from hubzarr.datasets import layout
 from hubzarr.datasets.entry import TensorEntry, write_entry
-from hubzarr.datasets.ragged import RaggedColumn
+from hubzarr.datasets.ragged import RaggedColumn, check_axes, is_lazy
+from hubzarr.datasets.rows import Rows
 from hubzarr.datasets.uniform import UniformColumn
 from hubzarr.htypes import Prepared
 from hubzarr.session import Session
 from hubzarr.session.state import is_array
 
-__all__ = ["Column", "add", "column_of", "replace_sample"]
+__all__ = ["Column", "add", "column_of", "replace_sample", "replace_samples"]
 
 type Column = UniformColumn | RaggedColumn
 type Values = list[Prepared] | np.ndarray[Any, Any]
@@ -50,8 +51,19 @@ def add(session: Session, path: str, entry: TensorEntry, values: Values) -> None
         if block is not None:
             column.append(block)
             return
+        _check_axes(path, entry, column, values)
         column = _ragged_from(session, path, entry, column)
     column.append(values)
+
+
+def _check_axes(path: str, entry: TensorEntry, column: UniformColumn, values: Values) -> None:
+    """Refuse what a ragged tensor could not hold either, before it becomes one."""
+    most = entry.axes(len(column.row_shape))
+    if isinstance(values, np.ndarray):
+        check_axes(path, values.shape[1:], most)
+    else:
+        for value in values:
+            check_axes(path, value.shape, most)
 
 
 def replace_sample(
@@ -64,9 +76,25 @@ def replace_sample(
         if block is not None:
             column.write(row, block[0])
             return
+        _check_axes(path, entry, column, [value])
         column = _ragged_from(session, path, entry, column)
     if column is not None:
         column.write(row, value)
+
+
+def replace_samples(
+    session: Session, path: str, entry: TensorEntry, rows: Rows, values: Values
+) -> None:
+    """Put other samples in place of several. Needs the lock."""
+    column = column_of(session, path, entry)
+    if isinstance(column, UniformColumn) and isinstance(rows, range) and rows.step == 1:
+        block = column.block(values)
+        if block is not None:
+            column.write(slice(rows.start, rows.stop), block)
+            return
+    for row, value in zip(rows, values, strict=True):
+        one = value if isinstance(value, Prepared) else Prepared(np.asarray(value), value.shape)
+        replace_sample(session, path, entry, int(row), one)
 
 
 def create_ragged(session: Session, path: str, entry: TensorEntry, ndim: int) -> RaggedColumn:
@@ -85,13 +113,17 @@ def _first_form(session: Session, path: str, entry: TensorEntry, values: Values)
     """The form for the first samples of a tensor."""
     shapes = {values.shape[1:]} if isinstance(values, np.ndarray) else {v.shape for v in values}
     first = values[0]
-    data = first.data if isinstance(first, Prepared) else first
-    if entry.starts_ragged or len(shapes) > 1:
+    data: Any = first.data if isinstance(first, Prepared) else first
+    if entry.starts_ragged or len(shapes) > 1 or any(map(is_lazy, _data_of(values))):
         if entry.spec.stores == "array" and entry.spec.dtype is None:
-            entry = entry.with_spec(dtype=np.asarray(data).dtype.name)
+            entry = entry.with_spec(dtype=data.dtype.name)
             write_entry(session, path, entry)
         return create_ragged(session, path, entry, max(map(len, shapes)))
     return create_uniform(session, path, entry, shapes.pop(), np.asarray(data).dtype)
+
+
+def _data_of(values: Values) -> list[Any]:
+    return [] if isinstance(values, np.ndarray) else [value.data for value in values]
 
 
 def create_uniform(

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from hubzarr.arrays.values import elements
 from hubzarr.datasets import layout
 from hubzarr.datasets.entry import TensorEntry
 from hubzarr.datasets.uniform import cut_back, remove_rows
@@ -94,11 +95,7 @@ class RaggedColumn:
         parts: list[memoryview] = []
         small: list[int] = []
         for i, (data, shape) in enumerate(values):
-            if len(shape) > ndim:
-                raise SampleError(
-                    f"a sample of shape {tuple(shape)} has {len(shape)} axes; samples of tensor "
-                    f"{self.path!r} have at most {ndim}"
-                )
+            check_axes(self.path, shape, ndim)
             rows[i, 2:] = -1  # an axis that the sample does not have
             rows[i, 2 : 2 + len(shape)] = shape
             if is_large(data):
@@ -117,13 +114,14 @@ class RaggedColumn:
         number = secrets.randbits(62)
         codec = self.spec.chunk_compression or "zstd"
         tile = getattr(value, "tile_shape", None)
-        document = layout.large_document(tuple(value.shape), value.dtype, tile, codec)
+        shape = tuple(value.shape)
+        dtype = self.spec.numpy_dtype if self.spec.stores == "array" else None
+        document = layout.large_document(shape, dtype or value.dtype, tile, codec)
         state = self.session.create_array(self._large_path(number), document)
-        read = getattr(value, "read", None)
-        if read is not None:
-            for box in tile_boxes(tuple(value.shape), state.engine.cells.cell_shape):
-                block = np.asarray(read(tuple(slice(a, b) for a, b in box)))
-                state.engine.write(box_view(box), block.astype(value.dtype, copy=False))
+        read = value.__getitem__ if isinstance(value, np.ndarray) else value.read
+        for box in tile_boxes(shape, state.engine.cells.cell_shape):
+            block = np.asarray(read(tuple(slice(a, b) for a, b in box)))
+            state.engine.write(box_view(box), elements(block, state.engine.cells.dtype, self.path))
         return number
 
     def _large_path(self, number: int) -> str:
@@ -134,7 +132,7 @@ class RaggedColumn:
 
         def measure(value: Prepared) -> Array:
             if is_large(value.data):
-                return np.zeros((channels, 5))
+                return nothing_measured(channels)
             return measured(np.asarray(restore(spec, value.data, value.shape)), channels)
 
         found = map_all(measure, values, self.session.storage.concurrency, 4)
@@ -184,7 +182,7 @@ class RaggedColumn:
         found = self.entries(slice(None))[:, 2:]
         if not len(found):
             return (0,) * self.ndim, (0,) * self.ndim
-        return tuple(found.min(0).tolist()), tuple(found.max(0).tolist())
+        return interval_of(found)
 
     def data(self, row: int) -> tuple[Any, tuple[int, ...]]:
         """Stored bytes (or the engine of a large sample's array) and shape of one sample."""
@@ -233,6 +231,13 @@ class RaggedColumn:
         return self.session.array(path).engine
 
 
+def interval_of(shapes: Array) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Smallest and largest extents; an axis that some samples don't have counts as 1 there."""
+    shapes = shapes[:, shapes.max(0) >= 0]
+    shapes = np.where(shapes < 0, 1, shapes)
+    return tuple(shapes.min(0).tolist()), tuple(shapes.max(0).tolist())
+
+
 def shape_in(entry: list[int]) -> tuple[int, ...]:
     """The shape in a row of the index."""
     shape = entry[2:]
@@ -241,8 +246,7 @@ def shape_in(entry: list[int]) -> tuple[int, ...]:
 
 def measured(array: Array, channels: int) -> Array:
     """Statistics of one sample, with a row for each of `channels`; missing ones count nothing."""
-    out = np.zeros((channels, 5))
-    out[:, 3:] = np.inf, -np.inf
+    out = nothing_measured(channels)
     if not array.size:
         return out
     own = 1 if channels == 1 or array.ndim < 3 else array.shape[-1]
@@ -255,20 +259,42 @@ def measured(array: Array, channels: int) -> Array:
     return out
 
 
+def nothing_measured(channels: int) -> Array:
+    """Statistics of no elements."""
+    out = np.zeros((channels, 5))
+    out[:, 3:] = np.inf, -np.inf
+    return out
+
+
+def check_axes(path: str, shape: tuple[int, ...], most: int) -> None:
+    """Refuse a sample with more axes than the index of its tensor has room for."""
+    if len(shape) > most:
+        raise SampleError(
+            f"a sample of shape {tuple(shape)} has {len(shape)} axes; samples of tensor {path!r} "
+            f"have {most} at most, as its first ones: append it to another tensor"
+        )
+
+
 def is_large(value: Any) -> bool:
     """Whether a sample becomes an array of its own."""
     if isinstance(value, np.ndarray):
         return value.nbytes > layout.LARGE_BYTES
+    return is_lazy(value)
+
+
+def is_lazy(value: Any) -> bool:
+    """Whether a sample is read box by box, as it is too large for memory."""
     return hasattr(value, "tile_shape")
 
 
 def bytes_of(data: Any) -> memoryview:
     """The bytes of a stored sample."""
-    if isinstance(data, np.ndarray):
-        little = data.astype(data.dtype.newbyteorder("<"), order="C", copy=False)
+    if isinstance(data, np.ndarray | np.generic):
+        array = np.asarray(data)
+        little: Array = array.astype(array.dtype.newbyteorder("<"), order="C", copy=False)
         if not little.size:
             return memoryview(b"")
-        return little.reshape(-1).view(np.uint8).data
+        return memoryview(little.reshape(-1).view(np.uint8))
     return memoryview(data)
 
 

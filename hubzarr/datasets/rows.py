@@ -8,7 +8,7 @@ import numpy as np
 
 from hubzarr.errors import InvalidTypeError, OutOfBoundsError
 
-__all__ = ["Rows", "select_rows"]
+__all__ = ["Rows", "check_rows", "select_rows"]
 
 #: Row numbers in order; a range where they are regular.
 type Rows = range | np.ndarray[Any, np.dtype[np.int64]]
@@ -44,6 +44,18 @@ def select_rows(rows: Rows, key: Any, name: str) -> int | Rows:
         raise OutOfBoundsError(f"row {bad} of {name}, which has {len(rows)} rows", index=int(bad))
     chosen: np.ndarray[Any, np.dtype[np.int64]] = np.asarray(rows, np.int64)[wanted]
     return chosen
+
+
+def check_rows(rows: Rows, length: int, name: str) -> None:
+    """Refuse rows, selected earlier, that have been removed since."""
+    if not len(rows):
+        return
+    last = max(rows[0], rows[-1]) if isinstance(rows, range) else int(rows.max())
+    if last >= length:
+        raise OutOfBoundsError(
+            f"row {last} of {name}, which has {length} rows by now: select the rows again",
+            index=last,
+        )
 
 
 def _checked(key: slice, name: str) -> slice:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,6 +12,7 @@ from hubzarr.datasets.columns import create_ragged
 from hubzarr.datasets.entry import TensorEntry, default_channels
 from hubzarr.datasets.layout import MARK, group_document
 from hubzarr.errors import ExistsError, InvalidError
+from hubzarr.history.documents import copied
 from hubzarr.htypes import tensor_spec
 from hubzarr.session import Session
 from hubzarr.session.state import is_array
@@ -154,7 +154,7 @@ def rename(session: Session, path: str, new: str) -> None:
         _make_groups(session, new.rpartition("/")[0])
         for node in _below(session, path):
             target = new + node[len(path) :]
-            document = copy.deepcopy(session.document(node)) or {}
+            document = copied(session.document(node)) or {}
             if is_array(document):
                 session.move_array(node, target)
             else:

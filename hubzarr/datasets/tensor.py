@@ -13,8 +13,8 @@ from hubzarr.datasets.catalog import catalog_of, not_found
 from hubzarr.datasets.columns import Column, column_of
 from hubzarr.datasets.entry import TensorEntry
 from hubzarr.datasets.info import Info
-from hubzarr.datasets.ragged import RaggedColumn
-from hubzarr.datasets.rows import Rows, select_rows
+from hubzarr.datasets.ragged import RaggedColumn, interval_of
+from hubzarr.datasets.rows import Rows, check_rows, select_rows
 from hubzarr.datasets.uniform import UniformColumn
 from hubzarr.datasets.values import as_array, one_value, stacked, stored_bytes, values
 from hubzarr.errors import InvalidError
@@ -88,12 +88,16 @@ class Tensor:
         return column_of(self._session, self._path, self._entry)
 
     def _selected(self) -> Rows:
-        if self._row is not None:
-            return range(self._row, self._row + 1)
-        if self._rows is not None:
-            return self._rows
         column = self._column
-        return range(0 if column is None else len(column))
+        length = 0 if column is None else len(column)
+        if self._row is not None:
+            rows: Rows = range(self._row, self._row + 1)
+        elif self._rows is not None:
+            rows = self._rows
+        else:
+            return range(length)
+        check_rows(rows, length, f"tensor {self._path!r}")
+        return rows
 
     @property
     def spec(self) -> TensorSpec:
@@ -195,8 +199,7 @@ class Tensor:
         if self._rows is None and self._row is None:
             low, high = column.interval()
         else:
-            found = column.shapes(np.asarray(rows, np.int64))
-            low, high = tuple(found.min(0).tolist()), tuple(found.max(0).tolist())
+            low, high = interval_of(column.shapes(np.asarray(rows, np.int64)))
         return (n, *low), (n, *high)
 
     def shapes(self) -> list[tuple[int, ...]]:
@@ -249,11 +252,14 @@ class Tensor:
     def values(self) -> Any:
         """The selected samples as Python has them: arrays, strings, objects, links."""
         entry, column = self._entry, self._column
+        if column is None and self._row is None and self._rows is None:
+            return []
+        rows = self._selected()
         if column is None:
             return []
         if self._row is not None:
             return one_value(column, entry, self._row, self._subs)
-        found = values(column, entry, self._selected())
+        found = values(column, entry, rows)
         if self._subs:
             return [_part(sample, self._subs) for sample in found]
         return found

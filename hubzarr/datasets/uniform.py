@@ -54,7 +54,7 @@ class UniformColumn:
         if isinstance(values, np.ndarray):
             return values if values.shape[1:] == self.row_shape else None
         shape = self.row_shape
-        if any(value.shape != shape for value in values):
+        if any(value.shape != shape or not isinstance(value.data, np.ndarray) for value in values):
             return None
         out = np.empty((len(values), *shape), self.dtype)
         for i, value in enumerate(values):
@@ -69,8 +69,8 @@ class UniformColumn:
         """Take back rows that were just appended."""
         cut_back(self.state, length)
 
-    def write(self, row: int, value: Array, sub: Any = ()) -> None:
-        """Set a sample, or a part of it."""
+    def write(self, row: int | slice, value: Array, sub: Any = ()) -> None:
+        """Set a sample or neighbours, or a part of each."""
         t = apply(identity(self.state.shape), (row, *(sub if isinstance(sub, tuple) else (sub,))))
         value = np.asarray(value).astype(self.dtype, copy=False)
         self.state.engine.write(t, np.broadcast_to(value, t.shape))

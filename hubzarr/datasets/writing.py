@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 
 from hubzarr.datasets.catalog import catalog_of, not_found
-from hubzarr.datasets.columns import Column, add, column_of, replace_sample
+from hubzarr.datasets.columns import Column, add, column_of, replace_sample, replace_samples
 from hubzarr.datasets.entry import TensorEntry, write_entry
 from hubzarr.datasets.info import Info
 from hubzarr.datasets.ragged import RaggedColumn, is_large
-from hubzarr.datasets.rows import Rows, select_rows
+from hubzarr.datasets.rows import Rows, check_rows, select_rows
+from hubzarr.datasets.undoing import as_it_is, take_back
 from hubzarr.datasets.uniform import UniformColumn
 from hubzarr.datasets.values import as_array, one_value
 from hubzarr.engine import ArrayEngine
@@ -73,8 +74,7 @@ def extend(
     skipped: list[tuple[int, SampleError]] = []
     with session.lock:
         session.check_writable()
-        entries = {path: _entry(session, path) for path in columns}
-        before = {path: length_of(session, path, entry) for path, entry in entries.items()}
+        before = {path: as_it_is(session, path, _entry(session, path)) for path in columns}
         arrays = all(isinstance(samples, np.ndarray) for samples in columns.values())
         step = _ARRAY_BATCH if arrays else _BATCH
         starts: Iterable[int] = range(0, count, step)
@@ -86,7 +86,7 @@ def extend(
                 batch = {path: samples[rows] for path, samples in columns.items()}
                 skipped += _append_rows(session, batch, start, ignore_errors)
         except BaseException:
-            _take_back(session, before)
+            take_back(session, before)
             raise
         session.touch()
     return skipped
@@ -149,15 +149,17 @@ def _prepared(session: Session, path: str, samples: Any) -> Any:
     entry = _entry(session, path)
     if not len(samples):
         return []
+    if type(samples[0]) is Prepared:
+        return samples  # a transform's workers did this
     if entry.spec.dtype is None:
-        spec = settled_by(entry.spec, samples)
+        spec = settled_by(entry.spec, map(_telling, samples))
         if spec != entry.spec:
             write_entry(session, path, entry.with_spec(**vars_of(spec)))
             entry = _entry(session, path)
     info = _info(session, path)
-    if any(is_large(x) for x in samples) if not isinstance(samples, np.ndarray) else False:
-        return [_large_or_prepared(entry, x, info) for x in samples]
     try:
+        if not isinstance(samples, np.ndarray) and any(is_large(x) for x in samples):
+            return [_large_or_prepared(entry, x, info) for x in samples]
         new = new_class_names(entry.spec, samples, info)
         if new:
             Info(session, path)["class_names"] = [*info.get("class_names", []), *new]
@@ -172,25 +174,31 @@ def vars_of(spec: Any) -> dict[str, Any]:
     return {name: getattr(spec, name) for name in type(spec).__dataclass_fields__}
 
 
+def _telling(value: Any) -> Any:
+    """What tells a tensor's dtype: of a sample that is read box by box, nothing is read."""
+    if is_large(value) and not isinstance(value, np.ndarray):
+        return np.empty(0, value.dtype)
+    return value
+
+
 def _large_or_prepared(entry: TensorEntry, value: Any, info: Mapping[str, Any]) -> Prepared:
-    if is_large(value) and not isinstance(value, Sample):
-        return Prepared(value, tuple(value.shape))
-    return prepare(entry.spec, value, info)
+    spec = entry.spec
+    if not is_large(value) or (isinstance(value, np.ndarray) and spec.stores != "file"):
+        return prepare(spec, value, info)
+    if spec.is_sequence or spec.stores not in ("array", "file"):
+        raise SampleError(
+            f"a sample of type {type(value).__name__} and shape {tuple(value.shape)}; samples of "
+            f"htype {spec.htype!r} are no arrays"
+        )
+    shape = tuple(value.shape)
+    spec.kind.fit(shape)  # raises where the htype has no such shapes
+    return Prepared(value, shape)
 
 
 def _info(session: Session, path: str) -> dict[str, Any]:
     document = session.document(path) or {}
     attributes: dict[str, Any] = document.get("attributes", {})
     return attributes
-
-
-def _take_back(session: Session, before: Mapping[str, int]) -> None:
-    """Drop what was appended to tensors since they had these lengths."""
-    for path, length in before.items():
-        entry = catalog_of(session).tensors.get(path)
-        column = None if entry is None else column_of(session, path, entry)
-        if column is not None and len(column) > length:
-            column.cut(length)
 
 
 def update(session: Session, path: str, row: int, value: Any, subs: tuple[Any, ...] = ()) -> None:
@@ -201,6 +209,7 @@ def update(session: Session, path: str, row: int, value: Any, subs: tuple[Any, .
         column = column_of(session, path, entry)
         if column is None:
             raise InvalidError(f"tensor {path!r} has no samples to change")
+        check_rows(range(row, row + 1), len(column), f"tensor {path!r}")
         if subs:
             _update_part(session, path, entry, column, row, value, subs)
         else:
@@ -258,11 +267,20 @@ def _update_part(
 def update_many(
     session: Session, path: str, rows: Rows, value: Any, subs: tuple[Any, ...] = ()
 ) -> None:
-    """Set several samples: one value for each, or one for all."""
-    values = value if _one_for_each(value, len(rows)) else [value] * len(rows)
+    """Set several samples: one value for each, or one for all. All fit, or none is set."""
+    samples = value if _one_for_each(value, len(rows)) else [value] * len(rows)
+    if not len(rows):
+        return
     with session.lock:
-        for row, sample in zip(rows, values, strict=True):
-            update(session, path, int(row), sample, subs)
+        if subs:
+            for row, sample in zip(rows, samples, strict=True):
+                update(session, path, int(row), sample, subs)
+            return
+        session.check_writable()
+        check_rows(rows, length_of(session, path, _entry(session, path)), f"tensor {path!r}")
+        prepared = _prepared(session, path, samples)
+        replace_samples(session, path, _entry(session, path), rows, prepared)
+        session.touch()
 
 
 def _one_for_each(value: Any, count: int) -> bool:

@@ -347,7 +347,8 @@ class ArrayEngine:
         """Store everything that was written. What can't be stored stays buffered."""
         with self.lock:
             # A little is stored sooner than it is handed to another thread.
-            here = self.cells.storage.is_local and self.buffered_bytes <= TASK_BYTES
+            held = sum(buffer.nbytes_written for buffer in self.buffers.values())
+            here = self.cells.storage.is_local and held <= TASK_BYTES and not self.storing
             while self.buffers or self.storing:
                 if self.buffers and len(self.storing) < self.in_flight:
                     self.store_soon(next(iter(self.buffers)), here)

@@ -40,6 +40,11 @@ class CellBuffer:
         self.cut: int | None = None
 
     @property
+    def nbytes_written(self) -> int:
+        """Bytes that storing it costs."""
+        return self.data.nbytes
+
+    @property
     def extent(self) -> int:
         """Rows of axis 0 that lie inside the array."""
         return len(self.rows)
@@ -105,7 +110,10 @@ class CellBuffer:
         if not self.missing:
             return
         unwritten = np.frombuffer(bytes(self.rows), np.uint8) == 0
-        if self.mask is None:
+        first = self.rows.find(1)
+        if self.mask is None and self.missing == first:  # rows were appended, no others written
+            self.data[:first] = base[:first]
+        elif self.mask is None:
             self.data[unwritten] = base[unwritten]
         else:
             self.mask[~unwritten] = True

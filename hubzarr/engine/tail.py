@@ -45,6 +45,11 @@ class TailBuffer(CellBuffer):
         self.clean = len(memory)
 
     @property
+    def nbytes_written(self) -> int:
+        """Bytes that storing it costs."""
+        return self.used
+
+    @property
     def extent(self) -> int:
         """The whole cell always lies inside the array."""
         return len(self.memory)

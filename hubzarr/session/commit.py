@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import random
 import secrets
 import time
@@ -17,6 +16,7 @@ from hubzarr.errors import (
     StorageError,
 )
 from hubzarr.history.compare import split_address
+from hubzarr.history.documents import copied
 from hubzarr.history.log import extended
 from hubzarr.history.manifest import Commit, Manifest, Node, encode
 from hubzarr.history.nodes import with_nodes
@@ -145,7 +145,7 @@ def _frozen(old: Node | None, document: dict[str, Any]) -> dict[str, Any]:
     """A document that nobody changes any more: the committed one if it is the same."""
     if old is not None and old.document == document:
         return old.document
-    return copy.deepcopy(document)
+    return copied(document)
 
 
 def store(

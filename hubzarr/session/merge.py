@@ -6,13 +6,13 @@ In both, *mine* holds the changes that move and *theirs* is what they are put on
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from hubzarr.engine import CellStore
 from hubzarr.errors import InvalidError
+from hubzarr.history.documents import copied
 from hubzarr.session.cells import CellMerge, Policy
 from hubzarr.session.records import is_records
 from hubzarr.session.state import Side, shape_of
@@ -182,7 +182,7 @@ def _merge_documents(
     path: str, base: Side, mine: Side, theirs: Side, policy: Policy, conflicts: list[Conflict]
 ) -> dict[str, Any]:
     """Merge the documents key by key, attributes too; shapes are merged elsewhere."""
-    out = copy.deepcopy(theirs.document)
+    out = copied(theirs.document)
     _merge_keys(
         path,
         "",
@@ -195,7 +195,7 @@ def _merge_documents(
         skip={"attributes", "shape"},
     )
     a, b, c = (side.document.get("attributes", {}) for side in (base, mine, theirs))
-    merged = copy.deepcopy(c)
+    merged = copied(c)
     _merge_keys(path, "attribute ", a, b, c, merged, policy, conflicts, skip=set())
     if merged or "attributes" in out:
         out["attributes"] = merged
@@ -225,4 +225,4 @@ def _merge_keys(
         if m is _MISSING:
             out.pop(key, None)
         else:
-            out[key] = copy.deepcopy(m)
+            out[key] = copied(m)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -16,6 +15,7 @@ from hubzarr.errors import (
     ReadOnlyError,
     SealedError,
 )
+from hubzarr.history.documents import copied
 from hubzarr.history.manifest import Commit, Manifest, Node
 from hubzarr.history.nodes import nodes_of
 from hubzarr.history.versions import newer_exists
@@ -159,7 +159,7 @@ class Session:
             if state is None:
                 state = ArrayState(self.storage, self.reader, self.writes, self.lock, node)
                 self.states[path] = state
-            state.replace(copy.deepcopy(document), path)
+            state.replace(copied(document), path)
             self.groups.pop(path, None)
             self.removed.discard(path)
             self.writes.rotate()
@@ -172,7 +172,7 @@ class Session:
         with self.lock:
             self.check_writable()
             self.forget_state(path)
-            self.groups[path] = copy.deepcopy(document)
+            self.groups[path] = copied(document)
             self.removed.discard(path)
             self.layout += 1
             self.touch()

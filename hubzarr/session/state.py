@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 import threading
 from collections.abc import Iterable
@@ -14,6 +13,7 @@ import numpy as np
 from hubzarr.engine import ArrayEngine, CellStore, WriteIds, shared_cache
 from hubzarr.engine.array import grid_of
 from hubzarr.engine.tail import append_bytes
+from hubzarr.history.documents import copied
 from hubzarr.history.manifest import Node
 from hubzarr.indexing import Transform
 from hubzarr.storage.base import Storage
@@ -165,7 +165,7 @@ class ArrayState:
             engine.cells, engine.shape, engine.table = cells, shape, draft
         self.engine.check()
         self.node = node
-        self.document = document if own else copy.deepcopy(document)
+        self.document = document if own else copied(document)
         self.home = home
         self.base_shape = shape if node is None else shape_of(node.document)
         #: Whether the chunk table is not on top of the node's, but another one altogether.
