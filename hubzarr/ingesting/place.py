@@ -262,14 +262,15 @@ class Place:
 
     def _listed(self) -> list[Place]:
         try:
-            entries = _local_entries(self.url) if self.is_local else self._remote_entries()
+            found = _local_entries(self.url) if self.is_local else self._remote_entries()
+            entries = sorted(found)
         except Exception as error:
             raise self._error(error, "list") from error
         path, mark, rest = self.url.partition("::")
         base = path if path.endswith("/") else path + "/"
         return [
             self._related(f"{base}{entry.name}{mark}{rest}", entry.kind, entry.size)
-            for entry in sorted(entries)
+            for entry in entries
         ]
 
     def _remote_entries(self) -> Iterator[_Entry]:

@@ -1,0 +1,123 @@
+"""Folders of images, compared with what Pillow reads from the same files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from hubzarr.errors import InvalidError
+from hubzarr.ingesting import Place, folders, open_source, recognise
+from tests.ingesting.pictures import options_of, picture, rows_of, skipped_of
+from tests.realdata import real
+
+
+def _source(path: Path, **options):
+    place = Place(path)
+    assert recognise(place).KIND == "folders"
+    return open_source(place, **options)
+
+
+def _labels(source) -> list[str]:
+    names = options_of(source)["labels"]["class_names"]
+    return [names[row["labels"]] for row in rows_of(source)]
+
+
+def test_classes_are_the_folders(tmp_path: Path):
+    data = picture(tmp_path / "dogs" / "rex.jpg", 1)
+    picture(tmp_path / "cats" / "tom.jpg", 2)
+    picture(tmp_path / "cats" / "wild" / "leo.jpg", 3)
+    source = _source(tmp_path)
+    assert options_of(source) == {
+        "images": {"htype": "image", "sample_compression": "jpeg"},
+        "labels": {"htype": "class_label", "class_names": ["cats", "cats/wild", "dogs"]},
+    }
+    assert _labels(source) == ["cats", "cats/wild", "dogs"]
+    assert rows_of(source)[2]["images"].compressed_bytes == data
+
+
+def test_what_is_above_all_classes_is_none_of_them(tmp_path: Path):
+    for name in ("a", "b"):
+        picture(tmp_path / "archive" / "all" / name / "1.png")
+    assert _labels(_source(tmp_path)) == ["a", "b"]
+
+
+def test_splits(tmp_path: Path):
+    for path in ("train/a/1.jpg", "train/b/2.jpg", "Valid/a/3.jpg"):
+        picture(tmp_path / path)
+    source = _source(tmp_path)
+    assert options_of(source)["split"]["class_names"] == ["Valid", "train"]
+    assert [row["split"] for row in rows_of(source)] == [0, 1, 1]
+    assert _labels(source) == ["a", "a", "b"]
+
+
+def test_images_alone_keep_their_names(tmp_path: Path):
+    for path in ("2.png", "1.png"):
+        picture(tmp_path / path)
+    assert [row["filenames"] for row in rows_of(_source(tmp_path))] == ["1.png", "2.png"]
+    (tmp_path / "images").mkdir()
+    for path in ("2.png", "1.png"):
+        (tmp_path / path).rename(tmp_path / "images" / path)
+    assert list(options_of(_source(tmp_path))) == ["images", "filenames"]
+
+
+def test_one_class(tmp_path: Path):
+    picture(tmp_path / "cats" / "1.png")
+    assert _labels(_source(tmp_path)) == ["cats"]
+
+
+def test_other_files_are_left_out_and_named(tmp_path: Path):
+    for name in "abc":
+        picture(tmp_path / "cats" / f"{name}.jpg")
+    picture(tmp_path / "loose.jpg")
+    (tmp_path / "cats" / "notes.txt").write_text("hello")
+    source = _source(tmp_path, filenames=True)
+    assert [(skip.what, skip.broken) for skip in skipped_of(source)] == [
+        ("cats/notes.txt", False),
+        ("loose.jpg", False),
+    ]
+    assert [row["filenames"] for row in rows_of(source)] == [f"cats/{n}.jpg" for n in "abc"]
+
+
+def test_most_files_decide_on_the_format(tmp_path: Path):
+    for path in ("a/1.png", "a/2.jpg", "b/3.jpg", "b/4.bmp"):
+        picture(tmp_path / path)
+    source = _source(tmp_path)
+    assert options_of(source)["images"]["sample_compression"] == "jpeg"
+    assert source.info["formats"] == {"png": 1, "jpeg": 2, "bmp": 1}
+    chosen = _source(tmp_path, sample_compression="png")
+    assert options_of(chosen)["images"]["sample_compression"] == "png"
+
+
+def test_long_listings_are_made_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    for number in range(5):
+        picture(tmp_path / "a" / f"{number}.png")
+    picture(tmp_path / "b" / "0.png")
+    kept = [unit.payload for unit in _source(tmp_path).units()]
+    monkeypatch.setattr(folders, "_KEPT", 3)
+    source = _source(tmp_path)
+    assert source.files is None
+    assert [unit.payload for unit in source.units()] == kept
+
+
+def test_no_images(tmp_path: Path):
+    (tmp_path / "a.txt").write_text("hello")
+    with pytest.raises(InvalidError, match="no images"):
+        open_source(Place(tmp_path), "folders")
+    with pytest.raises(InvalidError, match="can't tell what"):
+        open_source(Place(tmp_path))
+
+
+def test_weather():
+    folder = real("images/weather4")
+    source = _source(folder)
+    assert options_of(source)["labels"]["class_names"] == ["Cloudy", "Rain", "Shine", "Sunrise"]
+    rows = rows_of(source)
+    paths = sorted(path for path in folder.rglob("*.*") if path.is_file())
+    assert len(rows) == len(paths) == 360
+    for row, path in list(zip(rows, paths, strict=True))[::37]:
+        with Image.open(path) as image:
+            assert np.array_equal(row["images"].array, np.asarray(image))
+        assert row["images"].compressed_bytes == path.read_bytes()
