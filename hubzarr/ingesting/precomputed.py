@@ -88,7 +88,9 @@ def open_source(place: Place, *, scales: Sequence[int] | None = None) -> Precomp
         raise NotFoundError(f"no info file of a volume in {place.url!r}", path=place.url)
     try:
         found = [Scale.parse(place, info, entry) for entry in info["scales"]]
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except HubzarrError:
+        raise
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise DamagedError(f"the info file in {place.url!r} is broken: {error!r}") from error
     wanted = range(len(found)) if scales is None else scales
     if not all(0 <= number < len(found) for number in wanted) or not found:

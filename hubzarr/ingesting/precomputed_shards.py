@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from hubzarr.errors import InvalidError, NotFoundError
+from hubzarr.errors import InvalidError, NotFoundError, SampleError
 from hubzarr.ingesting.place import Place
 from hubzarr.media.guard import broken_unless_read
 
@@ -133,7 +133,11 @@ class Shards:
     def _bytes(self, name: str, start: int, size: int) -> bytes:
         with self.folder.child(name).open() as file:
             file.seek(start)
-            return file.read(size)
+            data = file.read(size)
+        if len(data) < size:
+            where = f"{self.folder.url}/{name}"
+            raise SampleError(f"{where} is cut: no {size} bytes at {start}", path=where)
+        return data
 
     def _forget(self) -> None:
         self._indexes: OrderedDict[tuple[str, int], dict[int, tuple[int, int]]] = OrderedDict()
