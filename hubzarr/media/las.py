@@ -23,7 +23,9 @@ __all__ = ["FORMATS", "decode", "encode_las", "header", "las_fields"]
 type Array = np.ndarray[Any, Any]
 
 _COMPRESSED = 0x80  # bit of the point format's number
-_WIDE_COUNT = 247  # where LAS 1.4 has the number of points, in 64 bits
+_WIDE = 235  # where LAS 1.4 has the place and number of long records, then that of points
+_RECORD, _LONG_RECORD = 54, 60  # bytes of the head of a record
+_CREATED = slice(90, 94)  # day and year
 _LARGEST = 2**31 - 1
 _COORDINATES = ("X", "Y", "Z")
 
@@ -45,9 +47,13 @@ def header(data: bytes) -> Header:
     if data[:4] != b"LASF":
         raise SampleError(f"no LAS file: first bytes {data[:4]!r}; expected b'LASF'")
     major, minor = data[24], data[25]
-    start, _, kind, length, count = struct.unpack_from("<IIBHI", data, 96)
+    begin, start, records, kind, length, count = struct.unpack_from("<HIIBHI", data, 94)
+    records_end = begin + records * _RECORD
     if (major, minor) >= (1, 4):
-        (count,) = struct.unpack_from("<Q", data, _WIDE_COUNT)
+        first, more, count = struct.unpack_from("<QIQ", data, _WIDE)
+        records_end = max(records_end, first + more * _LONG_RECORD if more else 0)
+    if records_end > len(data):  # laspy would go on reading, past the end, billions of times
+        raise SampleError("broken LAS file: its header announces more records than it can hold")
     compressed = bool(kind & _COMPRESSED)
     if start > len(data) or (not compressed and start + count * length > len(data)):
         raise SampleError(
@@ -150,7 +156,6 @@ def encode_las(
             )
     laspy = _laspy("writing LAS files")
     top = laspy.LasHeader(version="1.4", point_format=7 if "red" in fields else 6)
-    top.creation_date = None  # the same points give the same bytes
     top.scales = np.full(3, scale)
     top.offsets = np.floor(points.min(axis=0)) if len(points) else np.zeros(3)
     known = set(top.point_format.dimension_names)
@@ -163,13 +168,11 @@ def encode_las(
     )
     cloud = laspy.LasData(top)
     cloud.xyz = points
-    try:
-        for name, values in fields.items():
-            cloud[name] = values
-    except (OverflowError, ValueError, TypeError) as error:
-        raise SampleError(f"LAS can't hold field {name!r}: {error}") from error
+    for name, values in fields.items():
+        _put(cloud, name, values)
     file = io.BytesIO()
     cloud.write(file, do_compress=compressed)
+    file.getbuffer()[_CREATED] = bytes(4)  # the same points give the same bytes on other days
     return file.getvalue()
 
 
@@ -189,6 +192,16 @@ def _points(array: Any, scale: float) -> Array:
         if np.ptp(points, axis=0).max() / scale > _LARGEST - 1 / scale:
             raise SampleError(f"points too far apart for scale={scale}; use a larger one")
     return points
+
+
+def _put(cloud: Any, name: str, values: Array) -> None:
+    try:
+        cloud[name] = values
+    except (OverflowError, ValueError, TypeError) as error:
+        raise SampleError(f"LAS can't hold field {name!r}: {error}") from error
+    kept = np.asarray(cloud[name])
+    if not np.array_equal(kept, values, equal_nan=values.dtype.kind == "f"):
+        raise SampleError(f"LAS can't hold field {name!r}: as {kept.dtype} its values change")
 
 
 def _read(data: bytes) -> Any:

@@ -158,11 +158,11 @@ def test_without_meta_group():
 
 
 def test_tags_against_the_rules_are_left_out():
-    data = made(np.zeros((2, 2), "u1"), PatientWeight=70.5)
-    wrong = data.replace(b"DS\x04\x0070.5", b"DS\x04\x00x!.5")
+    data = made(np.zeros((2, 2), "u1"), ExaminedBodyThickness=7.5)
+    wrong = data.replace(b"FL\x04\x00\x00\x00\xf0@", b"FL\x03\x00\x00\x00\xf0")
     assert wrong != data
-    assert dicom.header(data).meta["PatientWeight"] == 70.5
-    assert "PatientWeight" not in dicom.header(wrong).meta
+    assert dicom.header(data).meta["ExaminedBodyThickness"] == 7.5
+    assert "ExaminedBodyThickness" not in dicom.header(wrong).meta
     assert dicom.decode(wrong).shape == (2, 2)
 
 
