@@ -120,8 +120,8 @@ def test_coco128(labels: str):
     folder = real("yolo/coco128")
     assert recognise(Place(folder)).KIND == "yolo"
     names = None
-    if labels != "labels":  # these count classes from 1
-        names = [str(number) for number in range(81)]
+    if labels != "labels":  # these have the ids of COCO
+        names = [str(number) for number in range(91)]
     source = open_source(Place(folder), labels=labels, class_names=names)
     names = options_of(source)["annotations/labels"]["class_names"]
     if labels == "labels":
