@@ -359,6 +359,8 @@ def _to_bytes(value: Any, field: Field, path: str | None) -> np.ndarray[Any, Any
 
 
 def _to_number(value: Any, field: Field, path: str | None) -> Any:
+    if not isinstance(value, int | float | complex | np.generic):
+        raise TypeError("it is no number")
     dtype = np.dtype(field.column.options["dtype"])
     if dtype.kind == "f" and isinstance(value, int) and int(dtype.type(value)) != value:
         raise ValueError(f"{value} can't be kept exactly as {dtype.name}")

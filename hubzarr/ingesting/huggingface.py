@@ -10,7 +10,7 @@ Names of classes, images and audio come from the features; splits get a column `
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -381,7 +381,7 @@ def _saved_splits(place: Place) -> dict[str, list[Place]]:
     """Files of each split; of a single data set under the name ''."""
     index = place.child("dataset_dict.json")
     if index.is_file():
-        names: Sequence[str] = json.loads(index.read())["splits"]
+        names = _listed(index, "splits")
         found = {str(name): _saved_files(place.child(str(name))) for name in names}
         return {name: files for name, files in found.items() if files}
     files = _saved_files(place)
@@ -392,9 +392,17 @@ def _saved_files(folder: Place) -> list[Place]:
     state = folder.child("state.json")
     if not state.is_file() or not folder.child("dataset_info.json").is_file():
         return []
-    listed = json.loads(state.read()).get("_data_files", [])
-    names = [str(entry["filename"]).replace("\\", "/").rpartition("/")[2] for entry in listed]
-    return [folder.child(name) for name in names]
+    names = [entry["filename"] for entry in _listed(state, "_data_files") if "filename" in entry]
+    return [folder.child(str(name).replace("\\", "/").rpartition("/")[2]) for name in names]
+
+
+def _listed(document: Place, key: str) -> list[Any]:
+    """A list in a JSON file; empty if the file is another one of that name."""
+    try:
+        found = json.loads(document.read())[key]
+    except (ValueError, KeyError, TypeError):
+        return []
+    return found if isinstance(found, list) else []
 
 
 def _broken(place: Place, cause: Exception) -> SampleError:

@@ -83,7 +83,7 @@ def decode(encoding: str, data: bytes) -> Any:
     if name in ("str", "str_decimal"):
         return data.decode()
     if name == "int" or name in _SCALARS:
-        return np.frombuffer(data, "<i8" if name == "int" else np.dtype(name))[0]
+        return np.frombuffer(data, "<i8" if name == "int" else np.dtype(name), count=1)[0]
     if name == "str_int":
         return int(data)
     if name == "str_float":

@@ -25,7 +25,9 @@ __all__ = ["Feature", "is_sequence_example", "parse_example"]
 
 type Feature = list[bytes] | np.ndarray[Any, Any] | None
 
-_VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5
+_VARINT, _LENGTH, _FIXED32 = 0, 2, 5
+_MASK = 2**64 - 1
+_SHORT = 64  # bytes
 
 
 def parse_example(data: bytes) -> dict[str, Feature | list[Feature]]:
@@ -45,17 +47,15 @@ def parse_example(data: bytes) -> dict[str, Feature | list[Feature]]:
     {'a': array([7])}
     """
     features: dict[str, Feature | list[Feature]] = {}
-    for field, value in _fields(memoryview(data)):
-        if field == 1:
-            for name, message in _entries(value):
-                features[name] = _feature(message)
-        elif field == 2:
-            for name, message in _entries(value):
-                features[name] = [
-                    _feature(step) for number, step in _fields(message) if number == 1
-                ]
-        else:
+    for field, start, end in _fields(data, 0, len(data)):
+        if field not in (1, 2):
             raise ValueError(f"field {field} is in neither Example nor SequenceExample")
+        for name, begin, stop in _entries(data, start, end):
+            if field == 1:
+                features[name] = _feature(data, begin, stop)
+            else:
+                steps = _fields(data, begin, stop)
+                features[name] = [_feature(data, a, b) for number, a, b in steps if number == 1]
     return features
 
 
@@ -67,82 +67,68 @@ def is_sequence_example(data: bytes) -> bool:
     >>> is_sequence_example(bytes.fromhex("0a0c0a0a0a016112051a030a0107"))
     False
     """
-    return any(field == 2 for field, _ in _fields(memoryview(data)))
+    return any(field == 2 for field, _, _ in _fields(data, 0, len(data)))
 
 
-def _entries(features: memoryview) -> Iterator[tuple[str, memoryview]]:
-    for field, entry in _fields(features):
+def _entries(data: bytes, start: int, end: int) -> Iterator[tuple[str, int, int]]:
+    """Names of features, and where their messages are."""
+    for field, begin, stop in _fields(data, start, end):
         if field != 1:
             raise ValueError(f"field {field} among features")
-        name, message = "", memoryview(b"")
-        for number, value in _fields(entry):
+        name, message = "", (stop, stop)
+        for number, a, b in _fields(data, begin, stop):
             if number == 1:
-                name = str(value, "utf-8")
+                name = data[a:b].decode()
             elif number == 2:
-                message = value
-        yield name, message
+                message = a, b
+        yield name, *message
 
 
-def _feature(message: memoryview) -> Feature:
+def _feature(data: bytes, start: int, end: int) -> Feature:
     found: Feature = None
-    for kind, content in _fields(message):
+    for kind, begin, stop in _fields(data, start, end):
         if kind == 1:
-            found = [bytes(value) for number, value in _fields(content) if number == 1]
+            found = [data[a:b] for number, a, b in _fields(data, begin, stop) if number == 1]
         elif kind == 2:
-            found = _floats(content)
+            found = np.frombuffer(_numbers(data, begin, stop, _FIXED32), "<f4").astype(np.float32)
         elif kind == 3:
-            found = _integers(content)
+            found = _varints(_numbers(data, begin, stop, _VARINT))
         else:
             raise ValueError(f"a feature of unknown kind {kind}")
     return found
 
 
-def _floats(content: memoryview) -> np.ndarray[Any, Any]:
+def _numbers(data: bytes, position: int, end: int, single: int) -> bytes:
+    """The numbers of a list as if all were packed; `single` is the type of one that is not."""
     parts = []
-    for kind, value in _numbers(content):
-        if kind == _VARINT:
-            raise ValueError("a varint among floats")
-        parts.append(value)
-    return np.frombuffer(b"".join(parts), "<f4").astype(np.float32, copy=False)
-
-
-def _integers(content: memoryview) -> np.ndarray[Any, Any]:
-    packed = bytearray()
-    for kind, value in _numbers(content):
-        if kind == _FIXED32:
-            raise ValueError("a fixed32 among integers")
-        packed += value
-    return _varints(packed)
-
-
-def _numbers(content: memoryview) -> Iterator[tuple[int, memoryview]]:
-    """Values of a numeric list with their wire type; varints as their bytes."""
-    position, end = 0, len(content)
     while position < end:
-        tag, position = _varint(content, position)
+        tag, position = _varint(data, position)
         kind = tag & 7
-        if tag >> 3 != 1:
-            raise ValueError(f"field {tag >> 3} in a list of numbers")
+        if tag >> 3 != 1 or kind not in (_LENGTH, single):
+            raise ValueError(f"field {tag >> 3} of type {kind} in a list of numbers")
         start = position
         if kind == _LENGTH:
-            size, start = _varint(content, position)
+            size, start = _varint(data, position)
             position = start + size
         elif kind == _FIXED32:
             position += 4
-        elif kind == _VARINT:
-            _, position = _varint(content, position)
         else:
-            raise ValueError(f"wire type {kind} in a list of numbers")
+            _, position = _varint(data, position)
         if position > end:
             raise ValueError("a list of numbers is cut off")
-        yield kind, content[start:position]
+        parts.append(data[start:position])
+    return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
-def _varints(packed: bytearray) -> np.ndarray[Any, Any]:
-    """Signed 64-bit numbers of a row of varints, at NumPy's speed."""
+def _varints(packed: bytes) -> np.ndarray[Any, Any]:
+    """Signed 64-bit numbers of a row of varints: short rows one by one, others by NumPy."""
+    if len(packed) < _SHORT:
+        numbers, position = [], 0
+        while position < len(packed):
+            number, position = _varint(packed, position)
+            numbers.append(number)
+        return np.array(numbers, np.uint64).view(np.int64)
     raw = np.frombuffer(packed, np.uint8)
-    if not raw.size:
-        return np.empty(0, np.int64)
     last = raw < 128
     if not last[-1]:
         raise ValueError("a row of varints is cut off")
@@ -156,30 +142,36 @@ def _varints(packed: bytearray) -> np.ndarray[Any, Any]:
     return np.add.reduceat(shifted, starts).view(np.int64)
 
 
-def _fields(message: memoryview) -> Iterator[tuple[int, memoryview]]:
-    """Number and content of each field; only length-delimited ones occur here."""
-    position, end = 0, len(message)
+def _fields(data: bytes, position: int, end: int) -> list[tuple[int, int, int]]:
+    """Number, start and end of each field; only length-delimited ones occur here."""
+    found = []
     while position < end:
-        tag, position = _varint(message, position)
-        kind = tag & 7
-        if kind == _LENGTH:
-            size, position = _varint(message, position)
-            if position + size > end:
-                raise ValueError("a message is cut off")
-            yield tag >> 3, message[position : position + size]
-            position += size
-        else:
-            raise ValueError(f"wire type {kind} where a message was expected")
+        tag, position = _varint(data, position)
+        if tag & 7 != _LENGTH:
+            raise ValueError(f"wire type {tag & 7} where a message was expected")
+        size, position = _varint(data, position)
+        if position + size > end:
+            raise ValueError("a message is cut off")
+        found.append((tag >> 3, position, position + size))
+        position += size
+    return found
 
 
-def _varint(message: memoryview, position: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        if position >= len(message) or shift > 63:
-            raise ValueError("a varint is cut off or too long")
-        byte = message[position]
-        position += 1
-        value |= (byte & 127) << shift
-        if byte < 128:
-            return value, position
-        shift += 7
+def _varint(data: bytes, position: int) -> tuple[int, int]:
+    """A number below 2**64, and where it ends."""
+    try:
+        byte = data[position]
+        if byte < 128:  # nearly all
+            return byte, position + 1
+        value, shift = byte & 127, 7
+        while True:
+            position += 1
+            byte = data[position]
+            value |= (byte & 127) << shift
+            if byte < 128:
+                return value & _MASK, position + 1
+            shift += 7
+            if shift > 63:
+                raise ValueError("a varint has more than 10 bytes")
+    except IndexError:
+        raise ValueError("a varint is cut off") from None

@@ -280,6 +280,9 @@ def _gunzip(data: bytes, place: Place, name: str) -> bytes:
 def _members(file: BinaryIO, place: Place) -> Iterator[tarfile.TarInfo]:
     with tarfile.open(fileobj=file, mode="r:") as archive:
         yield from _readable(archive, place)
+        file.seek(archive.offset)
+        if file.read(_BLOCK).strip(b"\0"):  # an archive ends with blocks of zeros
+            raise SampleError(f"{place.url}: broken tar archive, it is cut off", path=place.url)
 
 
 def _readable(archive: tarfile.TarFile, place: Place) -> Iterator[tarfile.TarInfo]:

@@ -155,7 +155,7 @@ def test_real_files(path):
     except SampleError as error:
         assert "no dataset with rows" in str(error)  # noqa: PT017
         return
-    found = [row for row in _dicts(source)]
+    found = list(_dicts(source))
     with h5py.File(path) as file:
         for name in found[0]:
             if name in file:

@@ -110,8 +110,13 @@ def text(values):
 
 @pytest.mark.parametrize(
     "path",
-    ["zarr_v2/zarrjs", "zarr_v2/zarritajs/data.zarr", "zarr_v3/zarritajs/data.zarr"]
-    + ["zarr_v2/zarr_implementations", "zarr_v3/zarrs/cities.zarr"],
+    [
+        "zarr_v2/zarrjs",
+        "zarr_v2/zarritajs/data.zarr",
+        "zarr_v2/zarr_implementations",
+        "zarr_v3/zarritajs/data.zarr",
+        "zarr_v3/zarrs/cities.zarr",
+    ],
 )
 def test_real_stores(path):
     folder = real(path)
