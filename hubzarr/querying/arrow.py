@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from hubzarr.errors import InvalidTypeError
+from hubzarr.errors import DamagedError, InvalidTypeError
 from hubzarr.media.extras import need
 
 if TYPE_CHECKING:
@@ -52,8 +52,8 @@ def arrow_numbers(values: Values, missing: npt.NDArray[np.bool_] | None = None) 
     return arrow.Array.from_buffers(type_, len(values), [validity, buffer])
 
 
-def arrow_texts(values: Sequence[str]) -> pa.Array:
-    """Texts.
+def arrow_texts(values: Sequence[str | bytes]) -> pa.Array:
+    """Texts, or their bytes in UTF-8.
 
     Examples
     --------
@@ -61,13 +61,18 @@ def arrow_texts(values: Sequence[str]) -> pa.Array:
     ['Rain', 'é']
     """
     arrow = need("pyarrow", extra="query", what="running queries")
-    encoded = [text.encode() for text in values]
+    encoded = [text.encode() if isinstance(text, str) else text for text in values]
     ends = np.cumsum([0, *map(len, encoded)])
     wide = ends[-1] > _LARGEST
     offsets = ends.astype(np.int64 if wide else np.int32)
     buffers = [None, arrow.py_buffer(offsets), arrow.py_buffer(b"".join(encoded))]
     type_ = arrow.large_string() if wide else arrow.string()
-    return arrow.Array.from_buffers(type_, len(encoded), buffers)
+    found = arrow.Array.from_buffers(type_, len(encoded), buffers)
+    try:
+        found.validate(full=True)  # the engine relies on it
+    except arrow.ArrowInvalid as error:
+        raise DamagedError(f"stored text is no UTF-8: {error}") from None
+    return found
 
 
 def arrow_lists(lengths: npt.NDArray[np.int64], items: pa.Array) -> pa.Array:

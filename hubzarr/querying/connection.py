@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,7 +23,7 @@ from hubzarr.media.extras import need
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["RELATION", "ask", "parse_json"]
+__all__ = ["RELATION", "Deadline", "ask", "parse_json"]
 
 #: The name under which SQL finds the data.
 RELATION: Final = "dataset"
@@ -79,6 +81,21 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_shared.after_fork)
 
 
+class Deadline:
+    """The time when a query is given up, `seconds` from now."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self.time = time.monotonic() + seconds
+
+    def passed(self) -> InvalidError:
+        """The error to raise then."""
+        return InvalidError(
+            f"the query took longer than {self.seconds} s; ask for fewer rows or give it more time",
+            timeout=self.seconds,
+        )
+
+
 def parse_json(sql: str) -> str:
     """What DuckDB's parser makes of a text, as JSON.
 
@@ -91,7 +108,9 @@ def parse_json(sql: str) -> str:
     return str(rows[0][0])
 
 
-def ask(sql: str, data: pa.Table | pa.RecordBatchReader, timeout: float | None = None) -> pa.Table:
+def ask(
+    sql: str, data: pa.Table | pa.RecordBatchReader, deadline: Deadline | None = None
+) -> pa.Table:
     """Run a SELECT over `data`, which the SQL calls ``dataset``.
 
     Parameters
@@ -100,8 +119,8 @@ def ask(sql: str, data: pa.Table | pa.RecordBatchReader, timeout: float | None =
         Made by `hubzarr.querying.printing`; never a user's text.
     data : pyarrow.Table or pyarrow.RecordBatchReader
         The rows. A reader is used up.
-    timeout : float, optional
-        Seconds after which the query is given up.
+    deadline : Deadline, optional
+        When the query is given up.
 
     Raises
     ------
@@ -118,20 +137,15 @@ def ask(sql: str, data: pa.Table | pa.RecordBatchReader, timeout: float | None =
     duckdb = need("duckdb", extra="query", what="running queries")
     connection = _connection()
     try:
-        with _deadline(connection, timeout):
+        with _watched(connection, deadline):
             connection.register(RELATION, data)
-            return connection.sql(sql).to_arrow_table()
+            return _interruptible(connection, lambda: connection.sql(sql).to_arrow_table())
     except duckdb.InterruptException:
-        raise InvalidError(
-            f"the query took longer than {timeout} s; ask for fewer rows or give it more time",
-            timeout=timeout,
-        ) from None
+        if deadline is None:
+            raise
+        raise deadline.passed() from None
     except duckdb.Error as error:
         raise InvalidError(_explained(error), engine=str(error)) from None
-    except RuntimeError as error:
-        if "interrupted" in str(error).lower():  # what DuckDB makes of Ctrl-C
-            raise KeyboardInterrupt from None
-        raise
     finally:
         _forget(connection)
 
@@ -144,12 +158,42 @@ def _forget(connection: Any) -> None:
         _mine.connection = None
 
 
+def _interruptible(connection: Any, work: Callable[[], Any]) -> Any:
+    """Do work such that Ctrl-C ends it at once.
+
+    Python sees an interrupt in the main thread only, and there only when the engine comes
+    back from what it does: so another thread does that.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return work()
+    outcome: Future[Any] = Future()
+
+    def run() -> None:
+        try:
+            outcome.set_result(work())
+        except BaseException as error:
+            outcome.set_exception(error)
+
+    thread = threading.Thread(target=run, name="query", daemon=True)
+    thread.start()
+    try:
+        return outcome.result()
+    except KeyboardInterrupt:
+        connection.interrupt()
+        thread.join()  # it still uses the data
+        raise
+
+
 @contextmanager
-def _deadline(connection: Any, timeout: float | None) -> Iterator[None]:
-    if timeout is None:
+def _watched(connection: Any, deadline: Deadline | None) -> Iterator[None]:
+    """Interrupt the connection at the deadline."""
+    if deadline is None:
         yield
         return
-    timer = threading.Timer(timeout, connection.interrupt)
+    left = deadline.time - time.monotonic()
+    if left <= 0:
+        raise deadline.passed()
+    timer = threading.Timer(left, connection.interrupt)
     timer.daemon = True
     timer.start()
     try:

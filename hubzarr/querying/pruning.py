@@ -28,6 +28,7 @@ type Mask = npt.NDArray[np.bool_]
 _MIRRORED = {"=": "=", "<": ">", ">": "<", "<=": ">=", ">=": "<="}
 _TIME = re.compile(r"\d{4}-\d\d-\d\d([ T]\d\d:\d\d(:\d\d(\.\d{1,6})?)?)?")
 _EXACT_FLOATS = 1 << 53
+_DAY = np.timedelta64(1, "D")
 
 
 def candidates(
@@ -150,6 +151,8 @@ def _possible(kind: str, values: tuple[Any, ...], bounds: Bounds) -> Mask | None
     """Which runs may hold a value that compares so; None: can't tell."""
     ranges = [_widened(value, bounds.smallest.dtype) for value in values]
     smallest, largest = bounds.smallest, bounds.largest
+    if smallest.dtype.kind == "f":  # else the constants were rounded to the column's type
+        smallest, largest = smallest.astype(np.float64), largest.astype(np.float64)
     known = [r for r in ranges if r is not None]
     if len(known) < len(ranges):
         return None
@@ -177,7 +180,7 @@ def _widened(value: Any, dtype: np.dtype[Any]) -> tuple[Any, Any] | None:
         if not isinstance(value, np.datetime64) or dtype.kind != "M":
             return None
         day = value.astype("datetime64[D]")  # a column of days drops the time of the constant
-        return (value, value) if dtype != "datetime64[D]" else (day, day + 1)
+        return (value, value) if dtype != "datetime64[D]" else (day, day + _DAY)
     if dtype.kind in "iub":
         if isinstance(value, int):
             return value, value
@@ -188,8 +191,17 @@ def _widened(value: Any, dtype: np.dtype[Any]) -> tuple[Any, Any] | None:
         near = np.float32(value) if dtype.itemsize <= 4 else np.float64(value)
     if not np.isfinite(near):
         return None
+    nearest = float(near)
+    if nearest == value and _is_short(value):
+        return nearest, nearest
     infinity = near.dtype.type(np.inf)
     below, above = np.nextafter(near, -infinity), np.nextafter(near, infinity)
-    # The constant itself, too: rounding may have moved it past its neighbour.
-    exact = float(value) if isinstance(value, (int, Decimal)) else value
-    return min(float(below), exact), max(float(above), exact)
+    return min(float(below), float(value)), max(float(above), float(value))
+
+
+def _is_short(value: Any) -> bool:
+    """Whether the engine surely reads a literal without rounding."""
+    if not isinstance(value, Decimal):
+        return True
+    _, digits, exponent = value.as_tuple()
+    return len(digits) <= 15 and isinstance(exponent, int) and exponent >= -22

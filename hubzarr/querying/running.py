@@ -8,7 +8,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,7 +17,7 @@ import numpy.typing as npt
 from hubzarr.errors import InvalidError
 from hubzarr.media.extras import need
 from hubzarr.querying.arrow import plain_numbers
-from hubzarr.querying.connection import ask
+from hubzarr.querying.connection import Deadline, ask
 from hubzarr.querying.parsing import parse, parse_condition
 from hubzarr.querying.planning import Plan, Step, plan
 from hubzarr.querying.pruning import candidates
@@ -83,8 +82,7 @@ class _Run:
     def __init__(self, plan: Plan, table: RowTable, timeout: float | None) -> None:
         self.plan = plan
         self.table = table
-        self.timeout = timeout
-        self.deadline = None if timeout is None else time.monotonic() + timeout
+        self.deadline = None if timeout is None else Deadline(timeout)
 
     def result(self) -> RowsResult | pa.Table:
         """Rows, or a table of what is computed."""
@@ -148,10 +146,7 @@ class _Run:
             raise
 
     def _ask(self, sql: str, data: Any) -> pa.Table:
-        left = None if self.deadline is None else self.deadline - time.monotonic()
-        if left is not None and left <= 0:
-            raise InvalidError(f"the query took longer than {self.timeout} s")
-        return ask(sql, data, left)
+        return ask(sql, data, self.deadline)
 
 
 def _blocks(runs: Sequence[tuple[int, int]], size: int) -> Iterator[Rows]:

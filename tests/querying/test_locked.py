@@ -253,7 +253,7 @@ def places(tmp_path_factory):
 def nothing_runs(monkeypatch):
     """Refusals come before anything reaches the engine."""
 
-    def refuse(sql, data, timeout=None):
+    def refuse(sql, data, deadline=None):
         raise AssertionError(f"ran {sql}")
 
     monkeypatch.setattr(running, "ask", refuse)

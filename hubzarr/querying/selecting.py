@@ -1,0 +1,198 @@
+"""Views of datasets by queries, conditions and functions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hubzarr.datasets import DatasetView
+from hubzarr.datasets.catalog import join
+from hubzarr.errors import InvalidError, InvalidTypeError
+from hubzarr.progress import progress
+from hubzarr.querying.adapter import DatasetTable
+from hubzarr.querying.running import RowsResult, run, run_condition
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["filter_rows", "query"]
+
+_BATCH = 64  # rows that a thread takes at a time
+
+
+def query(
+    dataset: DatasetView, sql: str, *, timeout: float | None = None
+) -> DatasetView | pa.Table:
+    """Run a query in SQL over the rows of a dataset or view.
+
+    Parameters
+    ----------
+    dataset : DatasetView
+        A dataset, a group of one, or a view.
+    sql : str
+        One SELECT in the dialect of DuckDB. ``FROM dataset`` may be left out.
+    timeout : float, optional
+        Seconds after which the query is given up.
+
+    Returns
+    -------
+    DatasetView or pyarrow.Table
+        ``SELECT *`` and ``SELECT images, labels`` give the rows found, in the order of
+        the query, as a view that stays on the commit that was queried. Whatever computes
+        or groups gives a table.
+
+    Raises
+    ------
+    InvalidError
+        The text is no query, does what queries may not do, or compares what can't be.
+    NotFoundError
+        There is no such tensor or class.
+
+    Notes
+    -----
+    Labels compare with names and numbers; ``list_contains(labels, 'Rain')`` is for
+    several labels in a row. ``images.shape[0]``, ``images.ndim`` and ``len(images)`` ask
+    for shapes; subscripts of tensors count from 0, as in NumPy. ``boxes.size`` or
+    ``"boxes/size"`` is the tensor ``size`` of the group ``boxes``, ``_row`` the number of a
+    row. NaN counts as NULL. JSON is read by ``meta->>'$.key'``.
+
+    A query sees nothing but the dataset: no files, networks, settings, variables or other
+    tables, and one SELECT without subqueries.
+
+    Examples
+    --------
+    >>> import hubzarr as hub
+    >>> from hubzarr.querying import query
+    >>> ds = hub.empty("examples/query")
+    >>> _ = ds.create_tensor("labels", htype="class_label", class_names=["Rain", "Shine"])
+    >>> _ = ds.create_tensor("score")
+    >>> _ = ds.extend({"labels": ["Shine", "Rain", "Shine"], "score": [0.5, 0.25, 1.0]})
+    >>> query(ds, "SELECT * WHERE labels = 'Shine' ORDER BY score DESC").sample_indices
+    [2, 0]
+    >>> query(ds, "SELECT labels, avg(score) AS mean GROUP BY ALL ORDER BY labels").to_pydict()
+    {'labels': ['Rain', 'Shine'], 'mean': [0.25, 0.75]}
+    """
+    source = dataset.pinned()
+    table = DatasetTable(source)
+    found = run(sql, table, timeout=timeout)
+    if not isinstance(found, RowsResult):
+        return found
+    return _selected(source, found.rows, sql, found.columns)
+
+
+def filter_rows(
+    dataset: DatasetView,
+    condition: str | Callable[[DatasetView], Any],
+    *,
+    num_workers: int = 0,
+    progressbar: bool = True,
+    timeout: float | None = None,
+) -> DatasetView:
+    """Select the rows that satisfy a condition.
+
+    Parameters
+    ----------
+    dataset : DatasetView
+        A dataset, a group of one, or a view.
+    condition : str or callable
+        A condition in SQL, where Python's ``==`` will do as well (see `query`), or a
+        function that takes a row and says whether to keep it.
+    num_workers : int
+        Threads that call the function; 0: this one.
+    progressbar : bool
+        Show a bar while the function is called for all rows.
+    timeout : float, optional
+        Seconds after which a condition in SQL is given up.
+
+    Returns
+    -------
+    DatasetView
+        The rows in their order, on the commit that was looked at.
+
+    Examples
+    --------
+    >>> import hubzarr as hub
+    >>> from hubzarr.querying import filter_rows
+    >>> ds = hub.empty("examples/filter")
+    >>> _ = ds.create_tensor("labels", htype="class_label", class_names=["Rain", "Shine"])
+    >>> ds.labels.extend(["Shine", "Rain", "Shine"])
+    >>> filter_rows(ds, "labels == 'Rain'").sample_indices
+    [1]
+    >>> filter_rows(ds, lambda row: row.labels.text() == "Shine").sample_indices
+    [0, 2]
+    """
+    source = dataset.pinned()
+    if isinstance(condition, str):
+        rows = run_condition(condition, DatasetTable(source), timeout=timeout)
+        return _selected(source, rows, condition)
+    if not callable(condition):
+        raise InvalidTypeError(
+            "filter takes a condition such as \"labels == 'Rain'\" or a function of a row, "
+            f"not {type(condition).__name__}"
+        )
+    kept = _kept(source, condition, num_workers, progressbar)
+    return _selected(source, np.flatnonzero(kept), getattr(condition, "__name__", ""))
+
+
+def _selected(
+    source: DatasetView,
+    rows: npt.NDArray[np.int64],
+    text: str,
+    columns: tuple[str, ...] | None = None,
+) -> DatasetView:
+    """The view of some rows, numbered within `source`."""
+    changes: dict[str, Any] = {"rows": np.asarray(source._selected(), np.int64)[rows]}
+    if columns is not None:
+        changes["chosen"] = tuple(join(source._group, name) for name in columns)
+    return source._select(**changes, row=None, query=text)
+
+
+def _kept(
+    source: DatasetView, keep: Callable[[DatasetView], Any], num_workers: int, progressbar: bool
+) -> npt.NDArray[np.bool_]:
+    """What a function says of each row."""
+    total = len(source)
+    kept = np.zeros(total, bool)
+    bar = progress(total, "filtering")
+
+    def judge(start: int) -> None:
+        for row in range(start, min(start + _BATCH, total)):
+            kept[row] = _judged(keep, source[row], row)
+            if progressbar:
+                bar.advance()
+
+    starts = range(0, total, _BATCH)
+    if num_workers <= 0:
+        with bar:
+            for start in starts:
+                judge(start)
+        return kept
+    with bar, ThreadPoolExecutor(num_workers, "filter") as pool:
+        tasks = [pool.submit(judge, start) for start in starts]
+        try:
+            for task in tasks:
+                task.result()
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    return kept
+
+
+def _judged(keep: Callable[[DatasetView], Any], row: DatasetView, number: int) -> bool:
+    try:
+        answer = keep(row)
+    except Exception as error:
+        error.add_note(f"while filtering row {number}")
+        raise
+    if answer is None:
+        raise InvalidError("the function of a filter returned None instead of True or False")
+    try:
+        return bool(answer)
+    except ValueError:
+        raise InvalidError(
+            f"the function of a filter returned {answer!r} instead of True or False"
+        ) from None
