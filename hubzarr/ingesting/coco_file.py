@@ -211,12 +211,13 @@ def sets_of(places: list[Place]) -> tuple[list[CocoSet], list[Category], list[An
             sets.append(found)
         found.add(place, file)
         for category in file.categories:
-            if category.name not in numbers:
-                numbers[category.name] = len(categories)
+            number = numbers.setdefault(category.name, len(categories))
+            if number == len(categories):
                 categories.append(category)
-            elif category.keypoints and not categories[numbers[category.name]].keypoints:
-                categories[numbers[category.name]] = category
-            found.classes[category.id] = numbers[category.name]
+            elif category.keypoints:
+                categories[number].keypoints = category.keypoints
+                categories[number].skeleton = category.skeleton
+            found.classes[category.id] = number
     _check_once(sets)
     return sets, categories, infos
 
