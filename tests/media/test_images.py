@@ -361,6 +361,17 @@ def test_header_finds_truncation(name):
             made.decode(cut)
 
 
+@pytest.mark.parametrize(
+    ("name", "magic", "offset"), [("jpeg2000", b"\xff\x4f\xff\x51", 8), ("png", b"IHDR", 4)]
+)
+def test_a_few_bytes_that_claim_gigabytes(name, magic, offset):
+    made = get_format(name)
+    file = bytearray(made.encode(np.zeros((200, 300, 3), "u1")))
+    file[file.index(magic) + offset] = 7  # the width, times millions
+    with pytest.raises(SampleError):
+        made.decode(bytes(file))
+
+
 @pytest.mark.parametrize("part", [0.3, 0.6, 0.9])
 @pytest.mark.parametrize("name", names("image"))
 def test_decoding_finds_truncation(name, part):

@@ -14,6 +14,7 @@ from hubzarr.errors import SampleError
 from hubzarr.media.extras import have, need
 from hubzarr.media.format import Header
 from hubzarr.media.images import with_pillow
+from hubzarr.media.images.bombs import refuse_bomb
 from hubzarr.media.images.writing import check, encoder
 
 __all__ = ["decode", "encode", "header"]
@@ -23,6 +24,7 @@ type Array = np.ndarray[Any, Any]
 _FORMATS = ("JPEG2000",)
 _SIZE = b"\xff\x4f\xff\x51"  # start of the codestream, then the marker segment of sizes
 _COMPONENTS = Struct(">H").unpack_from
+_BOX = Struct(">IIII").unpack_from  # right, bottom, left, top
 _COLOURS = Struct(">I").unpack_from
 _DEPTHS: dict[int, np.dtype[Any]] = {
     7: np.dtype(np.uint8),
@@ -32,6 +34,7 @@ _SRGB, _GREY = 16, 17
 
 
 class _Plain(NamedTuple):
+    size: tuple[int, int]
     channels: int
     dtype: np.dtype[Any]
 
@@ -56,7 +59,10 @@ def _plain(data: bytes) -> _Plain | None:
     dtype = _DEPTHS.get(each[0])
     if dtype is None or each != bytes((each[0], 1, 1)) * components:
         return None
-    return _Plain(components, dtype)
+    right, bottom, left, top = _BOX(data, at + 8)
+    if right <= left or bottom <= top:
+        raise SampleError("broken JPEG 2000 file: it has no pixels")
+    return _Plain((bottom - top, right - left), components, dtype)
 
 
 def _checked(data: bytes) -> _Plain | None:
@@ -111,6 +117,8 @@ def decode(data: bytes) -> Array:
         The file is broken or truncated.
     """
     plain = _checked(data)
+    if plain is not None:
+        refuse_bomb((*plain.size, plain.channels), plain.dtype.itemsize, len(data))
     if plain is None:
         return with_pillow.decode(data, _FORMATS)
     if plain.channels == 1 or plain.dtype.itemsize == 1:

@@ -11,6 +11,7 @@ from hubzarr.errors import InvalidError, SampleError
 from hubzarr.media.extras import have, need
 from hubzarr.media.format import Header
 from hubzarr.media.images import with_pillow
+from hubzarr.media.images.bombs import refuse_bomb
 from hubzarr.media.images.exif import oriented, read_orientation, turned
 from hubzarr.media.images.writing import check, encoder
 
@@ -101,6 +102,7 @@ def decode(data: bytes) -> Array:
         The file is broken or truncated.
     """
     start = _parse(data)
+    refuse_bomb((start.height, start.width, start.channels or 1), start.bits // 8, len(data))
     plain = start.bits < 16 or not start.channels
     codecs = have("imagecodecs")
     if codecs is None and plain:

@@ -19,6 +19,7 @@ from hubzarr.errors import HubzarrError, InvalidError, SampleError
 from hubzarr.media.extras import have, need
 from hubzarr.media.format import Header
 from hubzarr.media.images import with_pillow
+from hubzarr.media.images.bombs import refuse_bomb
 from hubzarr.media.images.exif import oriented, turned
 from hubzarr.media.images.writing import encoder
 
@@ -221,6 +222,7 @@ def decode(data: bytes) -> Array:
         page = file.pages.first
         found = layout(page, len(data))
         if found is not None:
+            refuse_bomb(found.shape, found.dtype.itemsize, len(data))
             stored = page.asarray(squeeze=False)  # planes, depth, height, width, samples
             pixels = stored[:, 0, :, :, 0].transpose(1, 2, 0)
             if stored.shape[0] == 1:
