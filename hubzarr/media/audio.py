@@ -83,11 +83,9 @@ def decode(data: bytes) -> Array:
         float32 of shape (samples, channels).
     """
     with _open(data) as file:
-        if file.format == "MP3" or file.frames > _UNKNOWN:
-            if file.format == "MP3":
-                file.seek(0)  # as soundfile.read does, which changes how the decoder rounds
-            return np.concatenate([np.empty((0, file.channels), "f4"), *_blocks(file)])
-        return _exactly(file, file.frames)
+        if _says_length(data, file):
+            return _exactly(file, file.frames)
+        return np.concatenate([np.empty((0, file.channels), "f4"), *_blocks(file)])
 
 
 @broken_unless_read("audio")
@@ -199,6 +197,8 @@ def _open(data: bytes) -> Any:
 
 
 def _exactly(file: Any, count: int) -> Array:
+    if file.format == "MP3":
+        file.seek(0)
     found: Array = file.read(count, dtype="float32", always_2d=True)
     if len(found) != count:
         raise SampleError(f"broken audio: {len(found)} samples could be decoded of {count}")
@@ -207,6 +207,8 @@ def _exactly(file: Any, count: int) -> Array:
 
 def _blocks(file: Any) -> Iterator[Array]:
     """Read to the end where the file doesn't say reliably how far that is."""
+    if file.format == "MP3":
+        file.seek(0)  # as soundfile.read does, which changes how the decoder rounds
     # soundfile seeks to where it is after each block, which libsndfile can't in a FLAC file
     # that doesn't say how long it is
     file.seek = lambda *_: 0
@@ -216,9 +218,11 @@ def _blocks(file: Any) -> Iterator[Array]:
 
 def _count(data: bytes, file: Any) -> int:
     """The number of samples; where the header doesn't tell they are decoded and counted."""
-    if file.frames <= _UNKNOWN and (file.format != "MP3" or _has_true_tag(data)):
-        return int(file.frames)
-    return sum(map(len, _blocks(file)))
+    return int(file.frames) if _says_length(data, file) else sum(map(len, _blocks(file)))
+
+
+def _says_length(data: bytes, file: Any) -> bool:
+    return file.frames <= _UNKNOWN and (file.format != "MP3" or _has_true_tag(data))
 
 
 def _has_true_tag(data: bytes) -> bool:

@@ -205,13 +205,32 @@ def _put(cloud: Any, name: str, values: Array) -> None:
 
 
 def _read(data: bytes) -> Any:
-    expected = header(data).shape[0]
-    cloud = _laspy("reading LAS files").read(io.BytesIO(data))
+    told = header(data)
+    expected = told.shape[0]
+    if told.meta["compressed"] and expected:
+        _check_chunks(data)
+    laspy = _laspy("reading LAS files")
+    # One thread: many files are read at a time, and the decoder with many threads reserves
+    # what a garbled table says, where the process ends if that is too much.
+    cloud = laspy.read(io.BytesIO(data), laz_backend=laspy.LazBackend.Lazrs)
     if len(cloud.points) != expected:
         raise SampleError(
             f"broken LAS file: {len(cloud.points)} points, not {expected} as its header says"
         )
     return cloud
+
+
+def _check_chunks(data: bytes) -> None:
+    """Refuse LAZ files whose table of chunks is not there, or claims to be absurdly long."""
+    (start,) = struct.unpack_from("<I", data, 96)
+    (table,) = struct.unpack_from("<q", data, start)
+    if table == -1:  # written to a pipe: the place is at the end
+        (table,) = struct.unpack_from("<q", data, len(data) - 8)
+    if not start < table <= len(data) - 8:
+        raise SampleError("broken LAS file: no table of chunks; the file has been cut")
+    (chunks,) = struct.unpack_from("<I", data, table + 4)
+    if chunks > len(data):
+        raise SampleError(f"broken LAS file: {chunks} chunks in {len(data)} bytes")
 
 
 def _finite(numbers: tuple[float, ...]) -> list[float | None]:

@@ -47,6 +47,8 @@ def header(data: bytes) -> Header:
     """
     found = _parsed(data)
     shape = tuple(int(n) for n in found.get_data_shape())
+    if not shape or min(shape) < 1:
+        raise SampleError(f"broken NIfTI file: no voxels in shape {shape}")
     stored = found.get_data_dtype().newbyteorder("=")
     slope, inter = found.get_slope_inter()
     scaled = _is_scaled(slope, inter)
@@ -86,7 +88,7 @@ def decode(data: bytes) -> Array:
     """
     nibabel = _nibabel()
     plain = gzip.decompress(data) if _is_gzip(data) else data
-    kind = nibabel.Nifti2Image if _parsed(plain).sizeof_hdr == _HEADER else nibabel.Nifti1Image
+    kind = nibabel.Nifti2Image if header(plain).meta["version"] == 2 else nibabel.Nifti1Image
     image = kind.from_bytes(plain)
     proxy = image.dataobj
     array = image.get_fdata() if _is_scaled(proxy.slope, proxy.inter) else np.asarray(proxy)
