@@ -40,7 +40,10 @@ _FACTS = (
     *("PatientID", "StudyInstanceUID", "StudyDate", "Modality", "SeriesDescription"),
     *("SeriesNumber", "PixelSpacing", "SliceThickness", "ImageOrientationPatient"),
 )
-_TAGS = ["Rows", "SeriesInstanceUID", "InstanceNumber", "ImagePositionPatient", *_FACTS]
+_TAGS = [
+    *("SOPClassUID", "Rows", "SeriesInstanceUID", "InstanceNumber", "ImagePositionPatient"),
+    *_FACTS,
+]
 
 type Vector = tuple[float, float, float]
 
@@ -183,9 +186,9 @@ def _looked_at(file: Place, path: str) -> tuple[Slice, dict[str, Any]]:
         raise _NoImageError("it is no DICOM file")
     header = _header(file, force=not marked)
     if "Rows" not in header:
-        if not marked:
-            raise SampleError("it is named like a DICOM file, but holds no image", path=file.url)
-        raise _NoImageError("it holds no image")
+        if "SOPClassUID" in header:  # a report, a plan
+            raise _NoImageError("it holds no image")
+        raise SampleError("a DICOM file that is cut, or none", path=file.url)
     facts = {key: as_json(_plain(header.get(key))) for key in _FACTS if key in header}
     return _slice(header, path), facts
 
