@@ -91,7 +91,7 @@ def open_source(
     if not any(each.images for each in sets):
         raise InvalidError(f"no images in the JSON files of {place.url!r}")
     content = content_of(sets, categories, segmentation)
-    folders = _ImageFolders(root, root.child(images) if images else None)
+    folders = _ImageFolders(root, root.resolve(images) if images else None)
     formats = count_formats(image.file_name for each in sets for image in each.images)
     columns = [
         Column(
@@ -224,7 +224,7 @@ def _chosen(place: Place, annotations: str | list[str] | None) -> list[Place]:
         return [place]
     if annotations is not None:
         paths = [annotations] if isinstance(annotations, str) else annotations
-        return [place.child(path) for path in paths]
+        return [place.resolve(path) for path in paths]
     files = _annotation_files(place)
     if not files:
         raise InvalidError(f"no JSON files of COCO in {place.url!r}")

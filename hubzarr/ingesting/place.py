@@ -130,6 +130,22 @@ class Place:
         path, mark, rest = self.url.partition("::")
         return self._related(f"{path if path.endswith('/') else path + '/'}{name}{mark}{rest}")
 
+    def resolve(self, path: str) -> Place:
+        """A path as written in a file of this folder: relative, absolute, or a URL.
+
+        Examples
+        --------
+        >>> Place("/data/pets").resolve("../cats/tom.jpg"), Place("/data").resolve("s3://b/c.jpg")
+        (Place('/data/cats/tom.jpg'), Place('s3://b/c.jpg'))
+        """
+        if "://" in path:
+            same = path.partition("://")[0] == self.url.partition("://")[0]
+            return Place(path, self.options if same else None)
+        if path.startswith("/") and self.is_local:
+            return Place(path)
+        place = self.child(path.replace("\\", "/").lstrip("/"))
+        return Place(place.url) if self.is_local else place
+
     def parent(self) -> Place:
         """The folder that it is in."""
         path, mark, rest = self.url.partition("::")

@@ -8,7 +8,6 @@ read the same way.
 
 from __future__ import annotations
 
-import posixpath
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -89,7 +88,7 @@ def open_source(
     """
     file = place if place.is_file() else _chosen(place, table)
     root = place.parent() if place.is_file() else place
-    base = root.child(files) if files else file.parent()
+    base = root.resolve(files) if files else file.parent()
     return _source(table_rows(file), base, file.name, path_column, sample_compression)
 
 
@@ -132,7 +131,7 @@ class _Paths:
     extension: str
 
     def place(self, value: Any) -> Place:
-        return _joined(self.folder, f"{value}{self.extension}")
+        return self.folder.resolve(f"{value}{self.extension}")
 
 
 @dataclass(frozen=True)
@@ -190,7 +189,7 @@ class TableSource:
     def _row(self, row: int, paths: list[tuple[_Paths, list[Any]]], columns: dict[str, Any]) -> Row:
         made = {name: values[row] for name, values in columns.items()}
         for each, values in paths:
-            if values[row] is None:
+            if values[row] is None or values[row] == "":
                 return Skipped(f"row {row}", f"has no path in column {each.key!r}")
             try:
                 made[each.column.name] = read_sample(each.place(values[row]))
@@ -254,7 +253,7 @@ def _paths(table: Any, key: str, base: Place, compression: str | None) -> _Paths
         return None
     for folder in _folders(base):
         for extension in _extensions(folder, values):
-            files = [_joined(folder, f"{value}{extension}") for value in values]
+            files = [folder.resolve(f"{value}{extension}") for value in values]
             formats = Counter(
                 found for file in files if file.is_file() and (found := by_extension(file.name))
             )
@@ -282,13 +281,6 @@ def _extensions(folder: Place, values: list[Any]) -> list[str]:
     names = (child.name for child in folder.children()[:_LOOK])
     found = Counter(f".{name.rpartition('.')[2]}" for name in names if by_extension(name))
     return list(found)
-
-
-def _joined(folder: Place, path: str) -> Place:
-    """A path in a folder, or one that stands for itself: absolute, or a URL."""
-    if "://" in path or path.startswith("/"):
-        return Place(path, folder.options if "://" in path else None)
-    return folder.child(posixpath.normpath(path.replace("\\", "/")))
 
 
 def _listings(place: Place) -> list[Place]:
