@@ -41,6 +41,8 @@ _TEXT = ("string", "large_string", "string_view")
 _LOOKED_AT = 1000
 _LOOK_ROWS = 256
 _BLOCK_BYTES = 16_000_000
+#: Row groups are read in pieces of this size. What lies before a piece is decoded again.
+_PIECE_BYTES = 64_000_000
 _BLOCK_ROWS = 8192
 _PARTITION = re.compile(r"([^/=]+)=([^/]*)")
 _BESIDE = frozenset({"", ".crc", ".json", ".md", ".txt", ".yaml", ".yml"})
@@ -118,33 +120,42 @@ class ParquetRows:
         return _opened_source, (tuple(self.files.values()), tuple(self.files))
 
     def units(self) -> Iterator[Unit]:
-        """The row groups of each file."""
+        """The row groups of each file, very large ones in pieces."""
         for path, place in self.files.items():
             with place.open() as stream:
                 metadata = _opened(stream, place).metadata
                 for group in range(metadata.num_row_groups):
-                    rows = metadata.row_group(group).num_rows
-                    if rows:
-                        yield Unit(f"{path}/{group}", (path, group), rows)
+                    row_group = metadata.row_group(group)
+                    size, rows = row_group.total_byte_size, row_group.num_rows
+                    step = max(1, rows * _PIECE_BYTES // max(size, _PIECE_BYTES))
+                    for start in range(0, rows, step):
+                        stop = min(rows, start + step)
+                        key = f"{path}/{group}" if step >= rows else f"{path}/{group}/{start}"
+                        yield Unit(key, (path, group, start, stop), stop - start)
 
     def rows(self, unit: Unit) -> Iterator[Row]:
-        """The rows of a row group, in blocks of bounded size."""
-        path, group = unit.payload
+        """The rows of a piece of a row group, in blocks of bounded size."""
+        path, group, start, stop = unit.payload
         constants = {**self.partitions.row(path), **self.splits.row(path)}
         place = self.files[path]
-        start = 0
         with place.open() as stream:
             file = _opened(stream, place)
             metadata = file.metadata.row_group(group)
             each = max(1, metadata.total_byte_size // max(1, metadata.num_rows))
             size = max(1, min(_BLOCK_ROWS, _BLOCK_BYTES // each))
             keys = [made.key for made in self.fields]
+            first = 0
             try:
                 for batch in file.iter_batches(size, row_groups=[group], columns=keys):
-                    yield self._block(batch, constants)
-                    start += batch.num_rows
+                    last = first + batch.num_rows
+                    begin, end = max(first, start), min(last, stop)
+                    if begin < end:
+                        yield self._block(batch.slice(begin - first, end - begin), constants)
+                    if last >= stop:
+                        return
+                    first = last
             except (OSError, ValueError) as cause:  # Arrow's errors are these
-                rows = f"rows {start} to {metadata.num_rows} of row group {group}"
+                rows = f"rows {max(first, start)} to {stop} of row group {group}"
                 yield Skipped(f"{path}, {rows}", str(cause))
 
     def _block(self, batch: Any, constants: dict[str, Any]) -> Block:
@@ -302,7 +313,7 @@ def _partitions(paths: Sequence[str], taken: set[str]) -> _Partitions:
 def _opened(stream: Any, place: Place) -> Any:
     parquet = pyarrow("pyarrow.parquet")
     try:
-        return parquet.ParquetFile(stream)
+        return parquet.ParquetFile(stream, buffer_size=1 << 20)
     except (OSError, ValueError) as cause:
         raise SampleError(f"{place.url}: broken Parquet file, {cause}", path=place.url) from cause
 

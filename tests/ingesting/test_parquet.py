@@ -170,7 +170,10 @@ def test_blocks_are_bounded(tmp_path, monkeypatch):
     source = open_source(Place(tmp_path / "a.parquet"))
     (unit,) = source.units()
     assert max(block.rows for block in source.rows(unit)) <= 10
-    assert len(rows(source)) == 50
+    monkeypatch.setattr(module, "_PIECE_BYTES", 16_000)
+    assert len(list(source.units())) == 4
+    found = np.array([row["x"] for row in rows(source)])
+    np.testing.assert_array_equal(found, table["x"].to_pylist())
 
 
 def test_damage(tmp_path):
