@@ -94,6 +94,6 @@ def checked_name(name: object, what: str = "tensor") -> str:
 def not_found(name: str, names: list[str], what: str = "tensor") -> NotFoundError:
     """The error for a tensor that isn't there."""
     near = get_close_matches(name, names, 1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
+    hint = f" (did you mean {near[0]!r}?)" if near else ""
     listed = ", ".join(names) or "none"
-    return NotFoundError(f"no {what} {name!r}{hint} There are: {listed}", name=name)
+    return NotFoundError(f"no {what} {name!r}{hint}; there are: {listed}", name=name)
