@@ -86,6 +86,17 @@ def test_cut_mp3_is_a_shorter_one():
     assert header(data + data).shape == decode(data + data).shape
 
 
+@pytest.mark.parametrize("name", ["librosa/test1_22050.mp3", f"hf/{LENGTH_GUESSED}"])
+def test_garbled_mp3(name):
+    """Either an error, or as many samples as the header says: decoders skip what is garbled."""
+    for data in flips(real(f"audio/{name}").read_bytes(), 20):
+        try:
+            found = decode(data)
+        except SampleError:
+            continue
+        assert header(data).shape == found.shape
+
+
 def test_parts_of_seconds():
     meta = header(real("audio/librosa/test_audio.flac").read_bytes()).meta
     assert meta["frames"] == 229021

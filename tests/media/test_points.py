@@ -115,6 +115,23 @@ def test_broken_las_files(name):
         errors_of(read, flips(data, 12, within=375))
 
 
+def test_absurd_numbers_in_las_files():
+    """The decoder would reserve memory for them, which can end the process."""
+    plain = bytearray(real("las/simple.las").read_bytes())
+    struct.pack_into("<I", plain, 100, 2**32 - 1)  # records
+    with pytest.raises(SampleError, match="more records"):
+        las.header(bytes(plain))
+    packed = bytearray(real("las/simple.laz").read_bytes())
+    start = struct.unpack_from("<I", packed, 96)[0]
+    table = struct.unpack_from("<q", packed, start)[0]
+    struct.pack_into("<I", packed, table + 4, 2**32 - 1)  # chunks
+    with pytest.raises(SampleError, match="4294967295 chunks"):
+        las.decode(bytes(packed))
+    struct.pack_into("<q", packed, start, 2**40)
+    with pytest.raises(SampleError, match="no table of chunks"):
+        las.decode(bytes(packed))
+
+
 @pytest.mark.parametrize("name", ["simple.las", "test1_4.las"])
 def test_cut_las_files_are_told_from_their_headers(name):
     data = real(f"las/{name}").read_bytes()
