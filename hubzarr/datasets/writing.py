@@ -216,7 +216,7 @@ def update(session: Session, path: str, row: int, value: Any, subs: tuple[Any, .
             prepared = _prepared(session, path, [value])
             first = prepared[0]
             if isinstance(prepared, np.ndarray):
-                first = Prepared(first, first.shape)
+                first = Prepared(np.asarray(first), first.shape)
             replace_sample(session, path, _entry(session, path), row, first)
         session.touch()
 

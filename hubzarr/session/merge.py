@@ -14,9 +14,9 @@ from hubzarr.engine import CellStore
 from hubzarr.errors import InvalidError
 from hubzarr.history.documents import copied
 from hubzarr.session.cells import CellMerge, Policy
-from hubzarr.session.records import is_records
+from hubzarr.session.records import has_rows, is_records
 from hubzarr.session.state import Side, shape_of
-from hubzarr.table.table import TableDraft
+from hubzarr.table.table import TableDraft, changed_cells
 
 __all__ = [
     "Conflict",
@@ -102,6 +102,8 @@ def merge_sides(
         or not alike(base, mine, theirs)
     ):
         return _merge_foreign(path, mine, theirs, policy)
+    if has_rows(mine.document) and _rows_went(base, mine, theirs):
+        return _merge_whole(path, base, mine, theirs, policy)
     conflicts: list[Conflict] = []
     shape, rows = _merge_shapes(path, base, mine, theirs, policy, conflicts)
     document = _merge_documents(path, base, mine, theirs, policy, conflicts)
@@ -151,6 +153,40 @@ def _merge_foreign(
     chosen = mine if policy == "mine" else theirs
     draft = None if chosen.table is None else TableDraft(chosen.table)
     return Merged(chosen, draft), []
+
+
+def _rows_went(base: Side, mine: Side, theirs: Side) -> bool:
+    """Whether rows have other numbers now, on a side that did more than append."""
+    if base.table is None:
+        return False
+    b, m, t = (shape_of(side.document)[0] for side in (base, mine, theirs))
+    if m < b:
+        return t != b or _differ(base, theirs)
+    # What was only appended goes behind the rest, whatever numbers that has.
+    return t < b and not 0 < mine.appended == m - b and (m != b or _differ(base, mine))
+
+
+def _differ(base: Side, side: Side) -> bool:
+    """Whether any elements were written."""
+    if base.table is None or side.table is None:
+        return True
+    return next(iter(changed_cells(base.table, side.table)), None) is not None
+
+
+def _merge_whole(
+    path: str, base: Side, mine: Side, theirs: Side, policy: Policy
+) -> tuple[Merged | None, list[Conflict]]:
+    """All rows of one side: where rows were removed, the same number means different rows."""
+    conflicts: list[Conflict] = []
+    document = _merge_documents(path, base, mine, theirs, policy, conflicts)
+    if policy == "raise":
+        b, m, t = (shape_of(side.document)[0] for side in (base, mine, theirs))
+        what = f"rows were removed, so that {b} became {m} here and {t} there"
+        return None, [Conflict(path, what), *conflicts]
+    chosen = mine if policy == "mine" else theirs
+    document["shape"] = list(shape_of(chosen.document))
+    draft = None if chosen.table is None else TableDraft(chosen.table)
+    return Merged(replace(chosen, document=document), draft), []
 
 
 def _merge_shapes(

@@ -27,8 +27,9 @@ from hubzarr.session.commit import (
 )
 from hubzarr.session.log import state_at
 from hubzarr.session.merge import Conflict, Conflicting, Merged, Policy, merge_sides, policy_of
-from hubzarr.session.rebase import apply_merge
+from hubzarr.session.rebase import apply_merge, do_again
 from hubzarr.session.records import moved_by, relocated
+from hubzarr.session.replaying import Replay, is_apart, replays
 from hubzarr.session.session import Session
 from hubzarr.session.state import Side, shape_of, side_of
 from hubzarr.table.table import Table, TableDraft, changed_blocks
@@ -194,9 +195,17 @@ def _stage(session: Session, other: Manifest, base: MergeBase | None, policy: Po
     base_nodes = {} if common is None else nodes_of(common, session.reader)
     their_nodes = nodes_of(onto, session.reader)
     moving = nodes_of(other, session.reader)
-    conflicts: list[Conflict] = []
+    paths = {*base_nodes, *moving}
+    again: list[Replay] = []
+    if common is not None:
+        there = type(session)(session.storage, other, writable=False, name=session.name)
+        changed = [path for path in paths if base_nodes.get(path) != moving.get(path)]
+        again = replays(common, there, changed, onto, policy)
+    conflicts = [conflict for replay in again for conflict in replay.conflicts]
     outcomes: Outcomes = {}
-    for path in sorted({*base_nodes, *moving}):
+    for path in sorted(paths):
+        if is_apart(path, again):
+            continue
         trio = base_nodes.get(path), moving.get(path), their_nodes.get(path)
         if trio[1] in (trio[0], trio[2]):
             continue
@@ -213,6 +222,7 @@ def _stage(session: Session, other: Manifest, base: MergeBase | None, policy: Po
     _raise(session, other, conflicts)
     apply_merge(session, onto, outcomes)
     session.objects = objects
+    do_again(session, again)
 
 
 def _merge_node(

@@ -21,13 +21,22 @@ from hubzarr.session.commit import next_manifest, pause, store
 from hubzarr.session.merge import Conflict, Merged, Policy, merge_sides
 from hubzarr.session.records import moved_by, relocated
 from hubzarr.session.recovery import Doubt, intact, settle_doubt
+from hubzarr.session.replaying import Replay, is_apart, replays
 from hubzarr.session.state import ArrayState, Side, shape_of, side_of
 from hubzarr.table.table import TableDraft
 
 if TYPE_CHECKING:
     from hubzarr.session.session import Session
 
-__all__ = ["apply_merge", "catch_up", "check_open", "check_place", "publish", "raise_conflicts"]
+__all__ = [
+    "apply_merge",
+    "catch_up",
+    "check_open",
+    "check_place",
+    "do_again",
+    "publish",
+    "raise_conflicts",
+]
 
 
 def publish(
@@ -102,13 +111,16 @@ def catch_up(session: Session, policy: Policy, sealed_is_fine: bool = False) -> 
         return made
     used = list(session.writes.used)
     try:
-        outcomes = _rebase(session, theirs, policy)
+        changed = [*session.removed, *session.groups, *_changed_arrays(session)]
+        again = replays(mine, session, changed, theirs, policy)
+        outcomes = _rebase(session, theirs, policy, again)
         kept_objects = _merge_objects(session, theirs, policy)
     except BaseException:
         session.writes.abandon(used)  # cells may have been merged, and stored, under its id
         raise
     with intact(session):
         apply_merge(session, theirs, outcomes)
+        do_again(session, again)
     session.objects = kept_objects
     if theirs.sealed:
         session.writable = False
@@ -145,19 +157,34 @@ def _follows(session: Session, newest: Manifest) -> bool:
 type Outcomes = dict[str, tuple[Merged | None, Side | None]]
 
 
-def _rebase(session: Session, theirs: Manifest, policy: Policy) -> Outcomes:
+def _changed_arrays(session: Session) -> list[str]:
+    return [path for path, array in session.states.items() if array.changed]
+
+
+def do_again(session: Session, again: list[Replay]) -> None:
+    """Do changes again that could not be merged, on top of a merge."""
+    for replay in again:
+        replay.again(session)
+    if again:
+        session.flush()
+
+
+def _rebase(session: Session, theirs: Manifest, policy: Policy, again: list[Replay]) -> Outcomes:
     """What becomes of each node that the session changed; (merged, mine) by path."""
     base_nodes = session.committed_nodes()
     their_nodes = nodes_of(theirs, session.reader)
-    conflicts: list[Conflict] = []
+    conflicts = [conflict for replay in again for conflict in replay.conflicts]
     outcomes: Outcomes = {}
     mine: dict[str, Side | None] = dict.fromkeys(session.removed)
     mine |= {path: Side(document, path, None) for path, document in session.groups.items()}
     drafts: dict[str, TableDraft] = {}
-    for path, array in session.states.items():
-        if array.changed:
+    for path in _changed_arrays(session):
+        if not is_apart(path, again):
+            array = session.states[path]
             mine[path], drafts[path] = _moved_side(session, path, array, base_nodes, their_nodes)
     for path, side in mine.items():
+        if is_apart(path, again):
+            continue
         base, their = base_nodes.get(path), their_nodes.get(path)
         draft = drafts.get(path)
         if their == base:

@@ -20,13 +20,22 @@ from hubzarr.history.manifest import Node
 from hubzarr.session.state import Side, is_array, shape_of
 from hubzarr.table.table import Table, TableDraft, changed_cells
 
-__all__ = ["is_records", "moved_by", "relocated"]
+__all__ = ["has_rows", "is_records", "moved_by", "relocated"]
+
+
+def _marks(document: dict[str, Any]) -> dict[str, Any]:
+    marks = document.get("attributes", {}).get("hubzarr")
+    return marks if isinstance(marks, dict) else {}
 
 
 def _records(document: dict[str, Any]) -> dict[str, Any] | None:
-    marks = document.get("attributes", {}).get("hubzarr")
-    found = marks.get("records") if isinstance(marks, dict) else None
+    found = _marks(document).get("records")
     return found if isinstance(found, dict) else None
+
+
+def has_rows(document: dict[str, Any]) -> bool:
+    """Whether rows of an array are samples of a tensor."""
+    return not _marks(document).keys().isdisjoint(("records", "tensor"))
 
 
 def is_records(document: dict[str, Any]) -> bool:

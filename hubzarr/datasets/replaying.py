@@ -1,0 +1,152 @@
+"""Merges of a tensor that took on another form on one side, such as from uniform to ragged.
+
+Samples are compared one by one, which is dear but happens once or twice in a tensor's life.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import zip_longest
+from typing import Any, Final
+
+import numpy as np
+
+from hubzarr.datasets.columns import Column, add, column_of, replace_sample
+from hubzarr.datasets.entry import TensorEntry, entry_of
+from hubzarr.datasets.info import Info
+from hubzarr.datasets.layout import MARK
+from hubzarr.datasets.ragged import bytes_of
+from hubzarr.datasets.uniform import UniformColumn
+from hubzarr.engine import ArrayEngine
+from hubzarr.htypes import Prepared, restore
+from hubzarr.indexing import identity
+from hubzarr.session import Session
+from hubzarr.session.cells import Policy
+from hubzarr.session.merge import Conflict
+from hubzarr.session.replaying import Replay
+
+__all__ = ["replay_of"]
+
+#: Samples that are read and compared at a time.
+_BATCH: Final = 256
+
+
+@dataclass
+class _Changes:
+    """What one side did to the samples of a tensor."""
+
+    cleared: bool = False
+    updated: dict[int, Prepared] = field(default_factory=dict)
+    appended: list[Prepared] = field(default_factory=list)
+    conflicts: list[Conflict] = field(default_factory=list)
+    info: dict[str, Any] = field(default_factory=dict)
+
+
+def replay_of(
+    path: str, base: Session, mine: Session, theirs: Session, policy: Policy
+) -> Replay | None:
+    """What to do again on top of theirs, of a tensor that has not one form in all states.
+
+    Parameters
+    ----------
+    path : str
+    base, mine, theirs : Session
+        The three states.
+    policy : str
+
+    Returns
+    -------
+    Replay or None
+        None of nodes that are no tensors, or not the same ones.
+    """
+    entries = [entry_of(session, path) for session in (base, mine, theirs)]
+    old, ours, other = entries
+    if old is None or ours is None or other is None or ours.spec != other.spec:
+        return None
+    before, here, there = (
+        _Side(column_of(session, path, entry), entry)
+        for session, entry in ((base, old), (mine, ours), (theirs, other))
+    )
+    changes = _changes(path, before, here, there, policy)
+    changes.info = _changed_info(path, base, mine)
+
+    def again(session: Session) -> None:
+        entry = entry_of(session, path) or ours
+        column = column_of(session, path, entry)
+        if changes.cleared and column is not None:
+            column.clear()
+        for row, value in changes.updated.items():
+            replace_sample(session, path, entry, row, value)
+        add(session, path, entry_of(session, path) or entry, changes.appended)
+        if changes.info:
+            Info(session, path).update(changes.info)
+
+    return Replay(path, again, tuple(changes.conflicts))
+
+
+class _Side:
+    """The samples of a tensor in one of the states."""
+
+    def __init__(self, column: Column | None, entry: TensorEntry) -> None:
+        self.column = column
+        self.entry = entry
+
+    def __len__(self) -> int:
+        return 0 if self.column is None else len(self.column)
+
+    def samples(self, start: int = 0, stop: int | None = None) -> Iterator[Prepared]:
+        """Samples as they are stored."""
+        column, spec = self.column, self.entry.spec
+        if column is None:
+            return
+        stop = len(column) if stop is None else min(stop, len(column))
+        for low in range(start, stop, _BATCH):
+            rows = slice(low, min(low + _BATCH, stop))
+            if isinstance(column, UniformColumn):
+                for value in column.read(rows):
+                    yield Prepared(np.asarray(value), value.shape)
+                continue
+            for data, shape in column.many(rows):
+                if isinstance(data, ArrayEngine):
+                    yield Prepared(data.read(identity(data.shape)), shape)
+                elif spec.stores == "array":
+                    yield Prepared(restore(spec, data, shape), shape)
+                else:
+                    yield Prepared(bytes(data), shape)
+
+
+def _changes(path: str, base: _Side, mine: _Side, theirs: _Side, policy: Policy) -> _Changes:
+    out = _Changes()
+    count = len(base)
+    if len(mine) < count or len(theirs) < count:  # rows have other numbers now
+        if policy == "raise":
+            out.conflicts.append(Conflict(path, "samples were removed on one side"))
+        elif policy == "mine":
+            out.cleared, out.appended = True, list(mine.samples())
+        return out
+    trios = zip_longest(base.samples(), mine.samples(0, count), theirs.samples(0, count))
+    for row, (old, new, other) in enumerate(trios):
+        if _equal(new, old) or _equal(new, other):
+            continue
+        if not _equal(other, old):
+            if policy == "raise":
+                out.conflicts.append(Conflict(path, f"sample {row}"))
+            if policy != "mine":
+                continue
+        out.updated[row] = new
+    out.appended = list(mine.samples(count))
+    return out
+
+
+def _equal(one: Prepared, other: Prepared) -> bool:
+    return one.shape == other.shape and bytes_of(one.data) == bytes_of(other.data)
+
+
+def _changed_info(path: str, base: Session, mine: Session) -> dict[str, Any]:
+    before, now = ((s.document(path) or {}).get("attributes", {}) for s in (base, mine))
+    return {
+        key: value
+        for key, value in now.items()
+        if key != MARK and (key not in before or before[key] != value)
+    }
