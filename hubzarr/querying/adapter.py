@@ -145,9 +145,16 @@ def _chunk_bounds(engine: ArrayEngine) -> Bounds:
     starts = np.arange(cells, dtype=np.int64) * step
     sizes = np.minimum(step, length - starts)
     smallest, largest = rows["min"].copy(), rows["max"].copy()
-    # Elements that nobody counted may be anything; so may be a chunk of NaN alone.
-    open_ = (rows["unknown"] > 0) | (rows["n"] + rows["nan"] != sizes) | (rows["n"] == 0)
     dtype = smallest.dtype
+    # What nobody wrote holds the fill value, and is not counted.
+    counted = rows["n"] + rows["nan"]
+    fill = np.asarray(engine.cells.codec.fill_value).astype(dtype)
+    if fill == fill:
+        alone = rows["n"] == 0
+        filled = counted < sizes
+        smallest[filled] = np.where(alone, fill, np.minimum(smallest, fill))[filled]
+        largest[filled] = np.where(alone, fill, np.maximum(largest, fill))[filled]
+    open_ = (rows["unknown"] > 0) | (counted > sizes) | (rows["nan"] == sizes)
     low, high = (-np.inf, np.inf) if dtype.kind == "f" else _limits(dtype)
     smallest[open_], largest[open_] = low, high
     return Bounds(starts, smallest, largest)

@@ -32,6 +32,7 @@ __all__ = ["RowsResult", "run", "run_condition"]
 type Ints = npt.NDArray[np.int64]
 
 _EAGER = 1 << 16  # rows of a block where a LIMIT may end the search early
+_LONG = 1 << 14  # rows of a run that make a block of their own
 
 
 class RowsResult(NamedTuple):
@@ -154,15 +155,15 @@ def _blocks(runs: Sequence[tuple[int, int]], size: int) -> Iterator[Rows]:
     short: list[Ints] = []
     gathered = 0
     for start, stop in runs:
-        if not short and stop - start >= size // 4:
+        long = stop - start >= min(size, _LONG)
+        if short and (long or gathered >= size):
+            yield np.concatenate(short)
+            short, gathered = [], 0
+        if long:
             yield from split(slice(start, stop), size)
-            continue
-        for first in range(start, stop, size):
-            short.append(np.arange(first, min(first + size, stop)))
-            gathered += len(short[-1])
-            if gathered >= size:
-                yield np.concatenate(short)
-                short, gathered = [], 0
+        else:
+            short.append(np.arange(start, stop))
+            gathered += stop - start
     if short:
         yield np.concatenate(short)
 
