@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -114,20 +114,23 @@ def _open(place: Place) -> Any:
     """Array or group, without consolidated metadata: one bad array would spoil it all."""
     import zarr
 
-    options = None if place.is_local else place.options
+    store = place.url if place.is_local else _remote_store(place)
     marks = {child.name for child in place.children()}
-    if ".zarray" in marks:
-        return zarr.open_array(place.url, mode="r", zarr_format=2, storage_options=options)
-    if "zarr.json" not in marks:
-        return zarr.open_group(
-            place.url, mode="r", zarr_format=2, storage_options=options, use_consolidated=False
-        )
-    document = json.loads(place.child("zarr.json").read())
-    if document["node_type"] == "array":
-        return zarr.open_array(place.url, mode="r", zarr_format=3, storage_options=options)
-    return zarr.open_group(
-        place.url, mode="r", zarr_format=3, storage_options=options, use_consolidated=False
-    )
+    version: Literal[2, 3] = 2
+    kind = "array" if ".zarray" in marks else "group"
+    if kind == "group" and "zarr.json" in marks:
+        version = 3
+        kind = json.loads(place.child("zarr.json").read())["node_type"]
+    if kind == "array":
+        return zarr.open_array(store, mode="r", zarr_format=version)
+    return zarr.open_group(store, mode="r", zarr_format=version, use_consolidated=False)
+
+
+def _remote_store(place: Place) -> Any:
+    """Made here, because Zarr takes ``memory://`` for a store of its own."""
+    from zarr.storage import FsspecStore
+
+    return FsspecStore.from_url(place.url, storage_options=place.options, read_only=True)
 
 
 def _open_array(key: tuple[Place, str]) -> Any:
