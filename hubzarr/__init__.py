@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         versions,
     )
     from hubzarr.arrays import Array, View
+    from hubzarr.computing import compose, compute
     from hubzarr.config import configure
     from hubzarr.datasets import Dataset, DatasetView, Tensor
     from hubzarr.media import link, read
@@ -46,6 +47,8 @@ __all__ = [
     "Tensor",
     "View",
     "array",
+    "compose",
+    "compute",
     "configure",
     "copy",
     "dataset",
@@ -77,6 +80,8 @@ _HOMES = {
     "link": "hubzarr.media",
     "read": "hubzarr.media",
     "View": "hubzarr.arrays",
+    "compose": "hubzarr.computing",
+    "compute": "hubzarr.computing",
     "configure": "hubzarr.config",
     "errors": "",
 }

@@ -13,6 +13,7 @@ error                  also a              what to do
 `ReadOnlyError`        `PermissionError`   open it for writing, or write elsewhere
 `SealedError`          `PermissionError`   start a new version from the sealed one
 `ConflictError`        `RuntimeError`      decide whose values count, then write again
+`TransformError`       `RuntimeError`      mend the function or the input, or skip it
 `StorageError`         `OSError`           free space, mend the network or rights, retry
 `DamagedError`         `OSError`           restore the named object from a copy
 `UnsupportedError`     `RuntimeError`      install an extra or a newer release
@@ -42,6 +43,7 @@ __all__ = [
     "SampleError",
     "SealedError",
     "StorageError",
+    "TransformError",
     "UnsupportedError",
 ]
 
@@ -150,6 +152,12 @@ class ConflictError(HubzarrError, RuntimeError):
     """Two writers changed the same thing to different values."""
 
     kind = "conflict"
+
+
+class TransformError(HubzarrError, RuntimeError):
+    """A computed function failed on the input `index`; the cause is what it raised."""
+
+    kind = "transform"
 
 
 class StorageError(HubzarrError, OSError):

@@ -360,6 +360,7 @@ def test_each_error_is_also_the_builtin():
         "ReadOnlyError": PermissionError, "SealedError": PermissionError,
         "ConflictError": RuntimeError, "StorageError": OSError, "DamagedError": OSError,
         "UnsupportedError": RuntimeError, "ClosedError": ValueError,
+        "TransformError": RuntimeError,
     }.items():  # fmt: skip
         found = getattr(errors, name)
         assert issubclass(found, builtin)
