@@ -1,9 +1,10 @@
 """GeoTIFF rasters, one row each, with where on Earth they are.
 
 Files keep their bytes. Where one of them is large, such as 50,000 × 50,000 pixels, all are
-kept as arrays instead, and the large ones are read box by box: `RasterRegions`. What GDAL
-says of a raster (coordinate reference system, transform, no-data value, tags) is in the
-JSON column ``geo``.
+kept as arrays instead, and the large ones are read box by box: `RasterRegions`. Either way a
+raster is (height, width, bands) of a dtype that holds those of all files. What GDAL says of
+one (coordinate reference system, transform, no-data value, tags) is in the JSON column
+``geo``.
 """
 
 from __future__ import annotations
@@ -83,8 +84,8 @@ def open_source(place: Place, *, large: int = LARGE) -> GeoTiffSource:
             continue  # told of when its row comes
     if not dtypes:
         raise InvalidError(f"no raster can be read in {place.url!r}")
-    dtype = np.result_type(*dtypes) if most > large else None
-    return GeoTiffSource(root, dtype, large, place.name if single else None)
+    kept = large if most > large else None
+    return GeoTiffSource(root, np.result_type(*dtypes), kept, place.name if single else None)
 
 
 @dataclass(frozen=True)
@@ -95,17 +96,17 @@ class GeoTiffSource:
     ----------
     root : Place
         The folder.
-    dtype : numpy.dtype or None
-        Of the arrays; None where rasters are kept as files.
-    large : int
-        Bytes above which a raster is read box by box.
+    dtype : numpy.dtype
+        That holds the values of all rasters.
+    large : int or None
+        Bytes above which a raster is read box by box; None where rasters are kept as files.
     only : str, optional
         Name of the one file that is wanted.
     """
 
     root: Place
-    dtype: np.dtype[Any] | None
-    large: int
+    dtype: np.dtype[Any]
+    large: int | None
     only: str | None = None
     kind: str = KIND
 
@@ -117,9 +118,10 @@ class GeoTiffSource:
     @property
     def columns(self) -> tuple[Column, ...]:
         """Pixels, place on Earth, name."""
-        kept = {"sample_compression": "tiff"} if self.dtype is None else {"dtype": self.dtype.name}
+        files = {"sample_compression": "tiff"}
+        kept = files if self.large is None else {"chunk_compression": "zstd"}
         return (
-            Column("rasters", {"htype": "generic", **kept}),
+            Column("rasters", {"htype": "image", "dtype": self.dtype.name, **kept}),
             Column("geo", {"htype": "json"}),
             Column("filenames", {"htype": "text"}),
         )
@@ -142,7 +144,7 @@ class GeoTiffSource:
                 yield Skipped(path, error.message)
 
     def _raster(self, place: Place) -> Any:
-        if self.dtype is None:
+        if self.large is None:
             return read_sample(place)
         region = RasterRegions(place, self.dtype)
         if math.prod(region.shape) * region.dtype.itemsize > self.large:
@@ -151,7 +153,7 @@ class GeoTiffSource:
 
 
 class RasterRegions:
-    """A raster of which boxes are read; it can be pickled.
+    """A raster (height, width, bands) of which boxes are read; it can be pickled.
 
     Parameters
     ----------
@@ -173,15 +175,19 @@ class RasterRegions:
         self._lock = threading.Lock()
         self._opened: RegionReader | None = None
         with _reader(place) as reader:
-            self.shape = reader.shape
-            self.tile_shape = reader.tile_shape
+            self._has_bands = len(reader.shape) == 3
+            self.shape = reader.shape if self._has_bands else (*reader.shape, 1)
+            tile = reader.tile_shape
+            self.tile_shape = tile if self._has_bands else (*tile, 1)
 
     def read(self, box: tuple[slice, ...]) -> Array:
         """The pixels of a box: a slice for each axis."""
         with self._lock:
             if self._opened is None:
                 self._opened = _reader(self.place)
-        return self._opened.read(box).astype(self.dtype, copy=False)
+        found = self._opened.read(box if self._has_bands else box[:2])
+        found = found if self._has_bands else found[:, :, None][:, :, box[2]]
+        return found.astype(self.dtype, copy=False)
 
     def close(self) -> None:
         """Close the file; reading opens it again."""
