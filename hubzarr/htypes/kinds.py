@@ -231,7 +231,6 @@ _ALL = (
         sample="points (number, 3 or more)",
         files="point_cloud",
         more_formats=("ply",),
-        compression="las",
         kinds=_NUMBERS,
         ndim=2,
         fit=of_ndim(2, expected="a point cloud: (number of points, x y z and more)"),

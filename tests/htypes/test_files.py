@@ -174,7 +174,7 @@ def test_meshes_keep_their_faces(wanted):
 
 def test_point_clouds_keep_their_fields():
     sample = read(real("las/simple.laz"))
-    spec, info = tensor_spec("point_cloud")
+    spec, info = tensor_spec("point_cloud", sample_compression="las")
     prepared = prepare(spec, sample, info)
     before, after = fields(sample.compressed_bytes), fields(prepared.data)
     for name in ("intensity", "red", "gps_time", "classification"):
