@@ -103,7 +103,9 @@ class Skipped:
     broken: bool = True
 
     def __str__(self) -> str:
-        return f"{self.what}: {self.why}"
+        # Errors of samples begin with the whole path.
+        named = self.why.partition(": ")[0].endswith(self.what)
+        return self.why if named else f"{self.what}: {self.why}"
 
 
 @dataclass(frozen=True)
