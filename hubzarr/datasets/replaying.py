@@ -15,7 +15,7 @@ import numpy as np
 from hubzarr.datasets.columns import Column, add, column_of, replace_sample
 from hubzarr.datasets.entry import TensorEntry, entry_of
 from hubzarr.datasets.info import Info
-from hubzarr.datasets.layout import MARK
+from hubzarr.datasets.layout import INDEX, MARK
 from hubzarr.datasets.ragged import bytes_of
 from hubzarr.datasets.uniform import UniformColumn
 from hubzarr.engine import ArrayEngine
@@ -68,7 +68,10 @@ def replay_of(
         _Side(column_of(session, path, entry), entry)
         for session, entry in ((base, old), (mine, ours), (theirs, other))
     )
-    changes = _changes(path, before, here, there, policy)
+    removed = len(here) < len(before) or len(there) < len(before) or _has_removed(mine, path)
+    changes = (
+        _removals(path, here, policy) if removed else _changes(path, before, here, there, policy)
+    )
     changes.info = _changed_info(path, base, mine)
 
     def again(session: Session) -> None:
@@ -116,15 +119,24 @@ class _Side:
                     yield Prepared(bytes(data), shape)
 
 
-def _changes(path: str, base: _Side, mine: _Side, theirs: _Side, policy: Policy) -> _Changes:
+def _has_removed(session: Session, path: str) -> bool:
+    """Whether rows were removed since the last commit, and others maybe appended then."""
+    states = (session.states.get(node) for node in (path, f"{path}/{INDEX}"))
+    return any(state is not None and state.appended is None for state in states)
+
+
+def _removals(path: str, mine: _Side, policy: Policy) -> _Changes:
+    """All samples of one side: rows have other numbers now."""
     out = _Changes()
-    count = len(base)
-    if len(mine) < count or len(theirs) < count:  # rows have other numbers now
-        if policy == "raise":
-            out.conflicts.append(Conflict(path, "samples were removed on one side"))
-        elif policy == "mine":
-            out.cleared, out.appended = True, list(mine.samples())
-        return out
+    if policy == "raise":
+        out.conflicts.append(Conflict(path, "samples were removed on one side"))
+    elif policy == "mine":
+        out.cleared, out.appended = True, list(mine.samples())
+    return out
+
+
+def _changes(path: str, base: _Side, mine: _Side, theirs: _Side, policy: Policy) -> _Changes:
+    out, count = _Changes(), len(base)
     trios = zip_longest(base.samples(), mine.samples(0, count), theirs.samples(0, count))
     for row, (old, new, other) in enumerate(trios):
         if _equal(new, old) or _equal(new, other):

@@ -160,7 +160,7 @@ def _rows_went(base: Side, mine: Side, theirs: Side) -> bool:
     if base.table is None:
         return False
     b, m, t = (shape_of(side.document)[0] for side in (base, mine, theirs))
-    if m < b:
+    if m < b or mine.removed:
         return t != b or _differ(base, theirs)
     # What was only appended goes behind the rest, whatever numbers that has.
     return t < b and not 0 < mine.appended == m - b and (m != b or _differ(base, mine))

@@ -303,7 +303,8 @@ def apply_merge(session: Session, onto: Manifest, outcomes: Outcomes) -> None:
         if merged.rows is not None and mine is not None:
             late.append((path, mine, merged.rows))
         elif node is not None and array.shape != shape_of(node.document):
-            array.appended = (mine or merged.side).appended
+            side = mine or merged.side
+            array.appended = None if side.removed else side.appended
     for path, mine, (start, stop) in late:
         _append_again(session, path, mine, start, stop)
 

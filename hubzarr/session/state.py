@@ -47,12 +47,15 @@ class Side:
         None for groups.
     appended : int
         Rows of axis 0 that were appended since the base of the merge.
+    removed : bool
+        Whether rows were removed, as far as that is known: others may have been appended then.
     """
 
     document: Document
     home: str
     table: Table | None
     appended: int = 0
+    removed: bool = False
 
 
 def side_of(node: Node, storage: Storage, reader: PageReader, appended: int = 0) -> Side:
@@ -264,4 +267,5 @@ class ArrayState:
     def side(self) -> Side:
         """The state with its changes, as a side of a merge. Buffers must be flushed."""
         table, _ = self.engine.table.freeze()
-        return Side(self.document, self.home, table, self.appended or 0)
+        gone = self.appended is None
+        return Side(self.document, self.home, table, self.appended or 0, gone)
