@@ -27,7 +27,7 @@ from hubzarr.ingesting import hub1
 from hubzarr.ingesting.columns import as_json, clean_names
 from hubzarr.ingesting.hub2_tensor import FIRST_COMMIT, HubFiles, HubTensor
 from hubzarr.ingesting.place import Place
-from hubzarr.ingesting.source import Column, Skipped, Source, Unit
+from hubzarr.ingesting.source import Block, Column, Row, Skipped, Source, Unit
 
 __all__ = ["KIND", "HubSource", "matches", "open_source"]
 
@@ -115,19 +115,30 @@ class HubSource:
         for start, stop in _ranges(ends, self.length):
             yield Unit(str(start), (start, stop), stop - start)
 
-    def rows(self, unit: Unit) -> Iterator[dict[str, Any] | Skipped]:
+    def rows(self, unit: Unit) -> Iterator[Row]:
         """Samples as they are stored, not decoded."""
         start, stop = unit.payload
         if start == 0:
             yield from self.left_out
-        names = [tensor.name for tensor in self.tensors]
-        parts = [tensor.read(start, stop) for tensor in self.tensors]
-        for number, values in enumerate(zip(*parts, strict=True), start):
+        columns = {tensor.name: tensor.read(start, stop) for tensor in self.tensors}
+        if all(tensor.is_plain for tensor in self.tensors) and not _broken(columns):
+            yield Block(columns, stop - start)
+            return
+        for number, values in enumerate(zip(*columns.values(), strict=True), start):
             broken = [value for value in values if isinstance(value, SampleError)]
             if broken:
                 yield Skipped(f"row {number}", broken[0].message)
             else:
-                yield dict(zip(names, values, strict=True))
+                yield dict(zip(columns, values, strict=True))
+
+
+def _broken(columns: dict[str, Any]) -> bool:
+    return any(
+        isinstance(value, SampleError)
+        for values in columns.values()
+        if isinstance(values, list)
+        for value in values
+    )
 
 
 def _tensors(files: HubFiles) -> list[HubTensor]:

@@ -178,6 +178,20 @@ class Chunk:
         start += offset * size
         return self._cut(start * itemsize, (start + size) * itemsize)
 
+    def uniform(self, place: int, count: int, dtype: np.dtype[Any]) -> Array | None:
+        """Up to so many samples from a place on; None if shapes differ or bytes are missing."""
+        count = min(count, len(self) - place)
+        if count < 1 or len(self.shapes.rows) != 1 or len(self.positions.rows) > 1:
+            return None
+        shape = self.shapes.rows[0]
+        size = math.prod(shape) * dtype.itemsize
+        if len(self.positions) and self.positions.rows[0] != [size, 0]:
+            return None
+        data = self.data[place * size : (place + count) * size]
+        if len(data) < count * size or len(self.shapes) != len(self):
+            return None
+        return np.frombuffer(data, dtype).reshape(count, *shape)
+
     def left_of(self, place: int) -> int:
         """Where a sample begins in a chunk that is one picture: samples stand side by side."""
         shapes = (self.shape(number) or (0, 0) for number in range(place))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from bisect import bisect_left
+from collections.abc import Sequence
 from functools import cached_property, partial
 from typing import Any
 
@@ -35,7 +36,6 @@ from hubzarr.ingesting.place import Place
 from hubzarr.ingesting.shelf import Shelf
 from hubzarr.ingesting.source import Column
 from hubzarr.media import Link, Sample, get_format
-from hubzarr.media.guard import broken_unless_read
 
 __all__ = ["FIRST_COMMIT", "HubFiles", "HubTensor"]
 
@@ -151,15 +151,21 @@ class HubTensor:
         rows = range(len(self))
         return [min(bisect_left(rows, end, key=self._items_to) + 1, len(self)) for end in ends]
 
-    def read(self, start: int, stop: int) -> list[Any]:
+    @property
+    def is_plain(self) -> bool:
+        """Whether samples are neither files nor lists of samples."""
+        return self.how not in ("file", "strip") and self._sequences is None
+
+    def read(self, start: int, stop: int) -> Sequence[Any] | Array:
         """Samples of some rows; a broken one comes as the error to tell of it."""
         if self._sequences is None:
-            return [self._safely(number) for number in range(start, stop)]
-        rows = []
+            together = self._uniform(start, stop)
+            return self._one_by_one(range(start, stop)) if together is None else together
+        rows: list[Any] = []
         for row in range(start, stop):
             _, offset, (count, first) = self._sequences[row]
             first += offset * count
-            items = [self._safely(number) for number in range(first, first + count)]
+            items = self._one_by_one(range(first, first + count))
             errors = [item for item in items if isinstance(item, SampleError)]
             rows.append(errors[0] if errors else items)
         return rows
@@ -189,24 +195,46 @@ class HubTensor:
 
     # One sample
 
-    def _safely(self, number: int) -> Any:
-        try:
-            return self._sample(number)
-        except UnsupportedError:
-            raise
-        except HubzarrError as error:
-            return SampleError(f"{self._path(number)}: {error.message}", path=self._path(number))
+    def _one_by_one(self, numbers: range) -> list[Any]:
+        """Samples, and errors of those that are broken."""
+        chunks: dict[str, Chunk] = {}
+        values: list[Any] = []
+        for number in numbers:
+            try:
+                values.append(self._sample(number, chunks))
+            except UnsupportedError:
+                raise
+            except Exception as error:  # bytes of a broken chunk may make anything fail
+                path = self._path(number)
+                values.append(SampleError(f"{path}: broken sample: {error}", path=path))
+        return values
 
-    def _sample(self, number: int) -> Any:
+    def _uniform(self, start: int, stop: int) -> Array | None:
+        """Samples of one shape at once; None where they differ, or are not so simple."""
+        if self.how != "array" or self._tiles or self.meta.get("sample_compression"):
+            return None
+        parts: list[Array] = []
+        while start < stop:
+            names, place = self._index.find(start)
+            try:
+                part = self._chunk(names[0], {}).uniform(place, stop - start, self.dtype)
+            except HubzarrError:
+                return None  # told when samples are read one by one
+            if part is None or part.shape[1:] != (parts or [part])[0].shape[1:]:
+                return None
+            parts.append(part)
+            start += len(part)
+        return np.concatenate(parts) if len(parts) != 1 else parts[0]
+
+    def _sample(self, number: int, chunks: dict[str, Chunk]) -> Any:
         names, place = self._index.find(number)
         if number in self._tiles:
             return self._assembled(self._tiles[number], names)
-        chunk = self._chunk(names[0])
+        chunk = self._chunk(names[0], chunks)
         if self.how == "strip":
             return self._cut_out(chunk, place)
         return self._value(chunk, place, number)
 
-    @broken_unless_read("sample")
     def _value(self, chunk: Chunk, place: int, number: int) -> Any:
         data: bytes | memoryview = chunk.buffer(place, self.dtype.itemsize)
         if self.meta.get("sample_compression") == "lz4":
@@ -231,7 +259,6 @@ class HubTensor:
         shape = chunk.shape(place)
         return np.empty(shape, self.dtype) if shape and self.how == "array" else None
 
-    @broken_unless_read("sample")
     def _cut_out(self, chunk: Chunk, place: int) -> Array | None:
         shape = chunk.shape(place)
         if shape is None or 0 in shape:
@@ -241,7 +268,6 @@ class HubTensor:
         left = chunk.left_of(place)
         return chunk.strip[: shape[0], left : left + shape[1]].reshape(shape)
 
-    @broken_unless_read("tiled sample")
     def _assembled(self, tiling: Tiling, names: list[str]) -> Any:
         if self.how == "link":
             raise SampleError("its tiles are links to other files, which hubzarr can't keep")
@@ -267,8 +293,13 @@ class HubTensor:
             data = memoryview(unpack_lz4(data))
         return np.frombuffer(data, self.dtype)
 
-    def _chunk(self, name: str) -> Chunk:
-        chunk: Chunk = self._chunks.get(self._place(name))
+    def _chunk(self, name: str, kept: dict[str, Chunk]) -> Chunk:
+        """A chunk; the last one is kept at hand, because the next sample is most likely there."""
+        chunk = kept.get(name)
+        if chunk is None:
+            chunk = self._chunks.get(self._place(name))
+            kept.clear()
+            kept[name] = chunk
         return chunk
 
     def _place(self, name: str) -> Place:
