@@ -94,7 +94,22 @@ def _nested(field: ArrowField, first: Any) -> ArrowField:
     guessed = guess(field.key, values, name=field.column.name)
     if guessed.how != "array":
         return field
-    return replace(field, column=guessed.column, values=_Each(guessed.convert))
+    dtype = _leaf(first.schema.field(field.key).type) or guessed.column.options["dtype"]
+    column = Column(guessed.column.name, {"htype": "generic", "dtype": dtype})
+    exact = replace(guessed, column=column, missing=guessed.missing.astype(dtype))
+    return replace(field, column=column, values=_Each(exact.convert))
+
+
+def _leaf(kind: Any) -> str | None:
+    """Dtype of the numbers in lists of lists, where their type tells it."""
+    kind = getattr(kind, "storage_type", kind)
+    while hasattr(kind, "value_type"):
+        kind = kind.value_type
+    try:
+        dtype = np.dtype(kind.to_pandas_dtype())
+    except NotImplementedError:
+        return None
+    return dtype.name if dtype.kind in "biuf" else None
 
 
 class _Each:

@@ -30,6 +30,7 @@ from hubzarr.ingesting.columns import Field, clean_names, guess, media_options
 from hubzarr.ingesting.place import Place, hidden
 from hubzarr.ingesting.source import Column, Skipped, Source, Unit
 from hubzarr.ingesting.splits import Splits, relative_paths, splits_of
+from hubzarr.ingesting.tar_members import BLOCK, Member, tar_members
 from hubzarr.ingesting.unpacked import Unpacked, stream
 
 __all__ = ["KIND", "matches", "open_source"]
@@ -38,7 +39,6 @@ KIND = "webdataset"
 
 UNIT_BYTES = 16_000_000
 UNIT_ROWS = 1024
-_BLOCK = 512
 _LOOKED_AT = 1000
 _SUFFIXES = (".tar", ".tgz", ".tar.gz")
 #: What lies beside archives without being data.
@@ -148,7 +148,7 @@ class TarRows:
                         yield Unit(f"{path}/{start}", (path, start, member.offset, ""), count)
                         start, count = member.offset, 0
                     previous, count = key[0], count + 1
-                end = -(-(member.offset_data + member.size) // _BLOCK) * _BLOCK
+                end = member.end
         except SampleError as error:
             broken = str(error)
         if count:
@@ -165,7 +165,7 @@ class TarRows:
         constants = self.splits.row(path)
         with self.unpacked.open(self.shards[path]) as file:
             file.seek(start)
-            data = io.BytesIO(file.read(end - start) + bytes(2 * _BLOCK))
+            data = io.BytesIO(file.read(end - start) + bytes(2 * BLOCK))
         for sample in _samples(data, self.shards[path]):
             what = f"{path}, sample {sample[_KEY]}"
             try:
@@ -252,20 +252,19 @@ def _decoded(name: str, value: Any) -> Any:
 def _samples(file: BinaryIO, place: Place) -> Iterator[dict[str, Any]]:
     """Files with one stem that follow each other."""
     sample: dict[str, Any] = {}
-    with tarfile.open(fileobj=file, mode="r:") as archive:
-        for member in _readable(archive, place):
-            key = _split_name(member.name)
-            if key is None:
-                continue
-            stem, extension = key
-            if sample and sample[_KEY] != stem:
-                yield sample
-                sample = {}
-            opened = archive.extractfile(member)
-            data = b"" if opened is None else opened.read()
-            if extension.endswith(".gz") and not extension.endswith("nii.gz"):
-                extension, data = extension[:-3], _gunzip(data, place, member.name)
-            sample |= {_KEY: stem, extension: data}
+    for member in _members(file, place):
+        key = _split_name(member.name)
+        if key is None:
+            continue
+        stem, extension = key
+        if sample and sample[_KEY] != stem:
+            yield sample
+            sample = {}
+        file.seek(member.start)
+        data = file.read(member.size)
+        if extension.endswith(".gz") and not extension.endswith("nii.gz"):
+            extension, data = extension[:-3], _gunzip(data, place, member.name)
+        sample |= {_KEY: stem, extension: data}
     if sample:
         yield sample
 
@@ -277,22 +276,10 @@ def _gunzip(data: bytes, place: Place, name: str) -> bytes:
         raise SampleError(f"{place.url}: {name} is broken gzip, {cause}", path=place.url) from cause
 
 
-def _members(file: BinaryIO, place: Place) -> Iterator[tarfile.TarInfo]:
-    with tarfile.open(fileobj=file, mode="r:") as archive:
-        yield from _readable(archive, place)
-        file.seek(archive.offset)
-        if file.read(_BLOCK).strip(b"\0"):  # an archive ends with blocks of zeros
-            raise SampleError(f"{place.url}: broken tar archive, it is cut off", path=place.url)
-
-
-def _readable(archive: tarfile.TarFile, place: Place) -> Iterator[tarfile.TarInfo]:
-    """Plain files; the list that tarfile keeps of them is emptied, to bound memory."""
+def _members(file: BinaryIO, place: Place) -> Iterator[Member]:
     try:
-        while (member := archive.next()) is not None:
-            archive.members = []  # type: ignore[attr-defined]
-            if member.isreg():
-                yield member
-    except (OSError, EOFError, tarfile.TarError) as cause:
+        yield from tar_members(file)
+    except ValueError as cause:
         raise SampleError(f"{place.url}: broken tar archive, {cause}", path=place.url) from cause
 
 

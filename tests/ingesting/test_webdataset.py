@@ -10,10 +10,13 @@ import tarfile
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from hubzarr.errors import InvalidError, SampleError
 from hubzarr.ingesting import Place
 from hubzarr.ingesting import webdataset as module
+from hubzarr.ingesting.tar_members import tar_members
 from hubzarr.ingesting.webdataset import matches, open_source
 from hubzarr.media import Sample
 from tests.ingesting.flat import everything, options, rows, skipped
@@ -165,3 +168,40 @@ def test_real_archives(name):
             assert row["labels"] == int(files["cls"])
         else:
             assert row["texts"] == gzip.decompress(files["txt.gz"]).decode()
+
+
+@pytest.mark.parametrize("style", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+def test_members_against_tarfile(tmp_path, style):
+    names = ["a.txt", "d/" + "x" * 90 + ".txt", "e" * 80 + "/" + "y" * 90 + ".txt", "ü/ß.txt"]
+    if style != tarfile.USTAR_FORMAT:
+        names.append("z" * 300 + ".txt")
+    with tarfile.open(tmp_path / "a.tar", "w", format=style) as archive:
+        for number, name in enumerate(names):
+            member = tarfile.TarInfo(name)
+            member.size = number * 300
+            member.pax_headers = {"comment": "none"}
+            archive.addfile(member, io.BytesIO(bytes([number]) * member.size))
+        link = tarfile.TarInfo("link.txt")
+        link.type, link.linkname = tarfile.SYMTYPE, "a.txt"
+        archive.addfile(link)
+    with open(tmp_path / "a.tar", "rb") as file, tarfile.open(tmp_path / "a.tar") as archive:
+        found = [(m.name, m.offset, m.start, m.size) for m in tar_members(file)]
+        expected = [(m.name, m.offset, m.offset_data, m.size) for m in archive if m.isreg()]
+    assert found == expected
+
+
+@given(st.binary(max_size=3), st.integers(0, 2000), st.booleans())
+def test_damaged_archives_are_told(data, position, cut):
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        for name in ("a" * 120, "b"):
+            member = tarfile.TarInfo(name)
+            member.size = 5
+            archive.addfile(member, io.BytesIO(b"12345"))
+    content = made.getvalue()
+    content = content[:position] + data + (b"" if cut else content[position + len(data) :])
+    try:
+        for member in tar_members(io.BytesIO(content)):
+            assert member.start + member.size <= len(content)
+    except ValueError:
+        pass
