@@ -24,7 +24,7 @@ from hubzarr.ingesting.coco_rows import (
     panoptic_columns,
     panoptic_values,
 )
-from hubzarr.ingesting.files import count_formats, find_files, prevailing, read_sample
+from hubzarr.ingesting.files import count_formats, find_files, image_options, read_sample
 from hubzarr.ingesting.place import Place
 from hubzarr.ingesting.source import UNIT_BYTES, UNIT_FILES, Column, Skipped, Unit
 
@@ -93,10 +93,11 @@ def open_source(
     content = content_of(sets, categories, segmentation)
     folders = _ImageFolders(root, root.resolve(images) if images else None)
     formats = count_formats(image.file_name for each in sets for image in each.images)
+    paths = folders.some(sets)
     columns = [
         Column(
             "images",
-            {"htype": "image", "sample_compression": sample_compression or prevailing(formats)},
+            image_options(root, paths, formats, sample_compression=sample_compression),
         ),
         Column("filenames", {"htype": "text"}),
         _id_column(sets),
@@ -204,6 +205,11 @@ class _ImageFolders:
             }
         found = self._by_name.get(image.file_name.rpartition("/")[2])
         return None if found is None else self._root.child(found)
+
+    def some(self, sets: list[CocoSet]) -> list[str]:
+        """Paths of the first images of each set that are there."""
+        places = (self.find(each, image) for each in sets for image in each.images[:_LOOK])
+        return [place.relative(self._root) for place in places if place is not None]
 
     def _choose(self, each: CocoSet) -> Place | None:
         """The usual folders, and the first that has one of the first images."""

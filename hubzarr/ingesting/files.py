@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
+from typing import Any
 
-from hubzarr.errors import NotFoundError, SampleError, StorageError
+import numpy as np
+
+from hubzarr.errors import HubzarrError, NotFoundError, SampleError, StorageError
 from hubzarr.ingesting.place import Place, hidden
 from hubzarr.media import Sample, get_format
 from hubzarr.media.formats import by_extension
@@ -17,11 +20,14 @@ __all__ = [
     "find_file",
     "find_files",
     "format_of",
+    "image_options",
     "is_kind",
     "prevailing",
     "read_sample",
 ]
 
+# So many images of a dataset are looked into before.
+_EXAMPLES = 16
 # How many folders in a folder are looked into to recognise it.
 _FOLDERS = 50
 
@@ -73,6 +79,46 @@ def prevailing(formats: Mapping[str, int]) -> str | None:
         return next(iter(formats), None)
     writable = [name for name in formats if get_format(name).encode is not None]
     return max(writable or formats, key=lambda name: (formats[name], name))
+
+
+def image_options(
+    root: Place,
+    paths: Sequence[str],
+    formats: Mapping[str, int],
+    *,
+    sample_compression: str | None = None,
+    dtype: str | None = None,
+) -> dict[str, Any]:
+    """Options of a tensor for image files: a format, and a dtype that holds their values.
+
+    Parameters
+    ----------
+    root : Place
+        Folder that the files are in.
+    paths : sequence of str
+        Their paths. Some are looked into: most images have 8 bits, but some have 16.
+    formats : mapping
+        How many files have which format.
+    sample_compression, dtype : str, optional
+        What the user wants.
+    """
+    options: dict[str, Any] = {
+        "htype": "image",
+        "sample_compression": sample_compression or prevailing(formats),
+    }
+    step = max(len(paths) // _EXAMPLES, 1)
+    dtypes = set() if dtype else {_dtype(root, path) for path in paths[::step]} - {None}
+    found = np.dtype(dtype) if dtype else np.result_type(*dtypes) if dtypes else np.dtype("u1")
+    if found != np.uint8:
+        options["dtype"] = found.name
+    return options
+
+
+def _dtype(root: Place, path: str) -> np.dtype[Any] | None:
+    try:
+        return lazy_sample(root, path).dtype
+    except HubzarrError:  # told when its row is read
+        return None
 
 
 def lazy_sample(folder: Place, path: str) -> Sample:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hubzarr.errors import HubzarrError, InvalidError, SampleError
-from hubzarr.ingesting.files import find_file, format_of, lazy_sample, prevailing
+from hubzarr.ingesting.files import find_file, format_of, image_options, lazy_sample
 from hubzarr.ingesting.place import Place
 from hubzarr.ingesting.source import Column, Skipped, Unit, path_units
 
@@ -59,7 +59,11 @@ def _is_image(name: str) -> bool:
 
 
 def open_source(
-    place: Place, *, sample_compression: str | None = None, filenames: bool | None = None
+    place: Place,
+    *,
+    sample_compression: str | None = None,
+    dtype: str | None = None,
+    filenames: bool | None = None,
 ) -> FolderSource:
     """Images in folders, as columns ``images`` and ``labels``.
 
@@ -69,6 +73,8 @@ def open_source(
         The folder.
     sample_compression : str, optional
         Format to keep the images in; by default the one that most of them have.
+    dtype : str, optional
+        Of the images; by default one that holds the values of those looked into.
     filenames : bool, optional
         Whether to keep the names of the files, in a column ``filenames``. By default
         this is done where there are no classes.
@@ -88,6 +94,7 @@ def open_source(
     """
     folders: Counter[str] = Counter()
     formats: Counter[str] = Counter()
+    first: dict[str, str] = {}
     kept: list[tuple[str, int]] | None = []
     for path, size in place.files():
         folder, _, name = path.rpartition("/")
@@ -95,6 +102,7 @@ def open_source(
         if found is not None:
             formats[found] += 1
             folders[folder] += 1
+            first.setdefault(folder, path)
         if kept is not None:
             kept.append((path, size))
             if len(kept) > _KEPT:
@@ -105,8 +113,10 @@ def open_source(
     # loose images are no classes.
     loose = folders.get("", 0) > formats.total() / 2
     layout = _Layout({}, {}, {}) if loose else _layout(folders)
-    compression = sample_compression or prevailing(formats)
-    images = {"htype": "image", "sample_compression": compression}
+    paths = [path for path, _ in kept if format_of(path)] if kept else list(first.values())
+    images = image_options(
+        place, paths, formats, sample_compression=sample_compression, dtype=dtype
+    )
     columns = [Column("images", images)]
     if layout.classes:
         columns.append(Column("labels", _labels(layout.classes)))

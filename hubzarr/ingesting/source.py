@@ -103,9 +103,8 @@ class Skipped:
     broken: bool = True
 
     def __str__(self) -> str:
-        # Errors of samples begin with the whole path.
-        named = self.why.partition(": ")[0].endswith(self.what)
-        return self.why if named else f"{self.what}: {self.why}"
+        # Errors of samples have the path in them already.
+        return self.why if self.what in self.why else f"{self.what}: {self.why}"
 
 
 @dataclass(frozen=True)

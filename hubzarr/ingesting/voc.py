@@ -22,7 +22,7 @@ from hubzarr.ingesting.files import (
     count_formats,
     find_file,
     format_of,
-    prevailing,
+    image_options,
     read_sample,
 )
 from hubzarr.ingesting.folders import split_of
@@ -91,9 +91,12 @@ def open_source(
     names = class_names or _all_classes(place, index.annotations)
     splits = _splits(place, index.annotations)
     formats = count_formats(index.images.values())
-    compression = sample_compression or prevailing(formats)
+    paths = list(index.images.values())
     columns = [
-        Column("images", {"htype": "image", "sample_compression": compression}),
+        Column(
+            "images",
+            image_options(place, paths, formats, sample_compression=sample_compression),
+        ),
         Column("filenames", {"htype": "text"}),
         Column("annotations/boxes", {"htype": "bbox", "coords": {"type": "pixel", "mode": "LTRB"}}),
         Column("annotations/labels", {"htype": "class_label", "class_names": list(names)}),

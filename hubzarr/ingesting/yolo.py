@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from hubzarr.errors import HubzarrError, InvalidError, SampleError
-from hubzarr.ingesting.files import count_formats, find_file, format_of, prevailing, read_sample
+from hubzarr.ingesting.files import count_formats, find_file, format_of, image_options, read_sample
 from hubzarr.ingesting.folders import split_of
 from hubzarr.ingesting.place import Place
 from hubzarr.ingesting.source import Column, Skipped, Unit, file_units
@@ -101,7 +101,7 @@ def open_source(
     columns = [
         Column(
             "images",
-            {"htype": "image", "sample_compression": sample_compression or prevailing(formats)},
+            image_options(place, images, formats, sample_compression=sample_compression),
         ),
         Column("filenames", {"htype": "text"}),
         Column(

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from hubzarr.api.ingesting import ingest
 from hubzarr.errors import InvalidError
 from hubzarr.ingesting import Place, folders, open_source, recognise
+from hubzarr.media import Sample
 from tests.ingesting.pictures import options_of, picture, rows_of, skipped_of
 from tests.realdata import real
 
@@ -89,6 +91,21 @@ def test_most_files_decide_on_the_format(tmp_path: Path):
     assert source.info["formats"] == {"png": 1, "jpeg": 2, "bmp": 1}
     chosen = _source(tmp_path, sample_compression="png")
     assert options_of(chosen)["images"]["sample_compression"] == "png"
+
+
+def test_images_of_16_bits(tmp_path: Path):
+    deep = np.arange(12, dtype=np.uint16).reshape(3, 4) * 5000
+    for number in range(3):
+        path = tmp_path / "scans" / f"{number}.png"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(Sample(array=deep).encoded("png"))
+    images = {"htype": "image", "sample_compression": "png", "dtype": "uint16"}
+    assert options_of(_source(tmp_path))["images"] == images
+    picture(tmp_path / "scans" / "8.png")
+    assert options_of(_source(tmp_path))["images"] == images
+    assert "dtype" not in options_of(_source(tmp_path, dtype="uint8"))["images"]
+    ds = ingest(tmp_path, "me/scans")
+    assert np.array_equal(ds.images[0].numpy()[:, :, 0], deep)
 
 
 def test_long_listings_are_made_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
