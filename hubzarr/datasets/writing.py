@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -141,7 +142,7 @@ def _append_rows(
             batch = {p: [*s[:index], *s[index + 1 :]] for p, s in batch.items()}
     for path, values in prepared.items():
         add(session, path, _entry(session, path), values)
-    return skipped
+    return sorted(skipped, key=itemgetter(0))
 
 
 def _prepared(session: Session, path: str, samples: Any) -> Any:
