@@ -70,7 +70,7 @@ def settle(session: Session, path: str, samples: Sequence[Any]) -> Plan:
     """Let samples decide what a tensor left open; returns a plan that is good for them."""
     with session.lock:
         entry = catalog_of(session).tensors[path]
-        spec = settled_by(entry.spec, samples)
+        spec = _settled(entry.spec, samples)
         if spec is not entry.spec:
             fields = {name: getattr(spec, name) for name in type(spec).__dataclass_fields__}
             write_entry(session, path, entry.with_spec(**fields))
@@ -79,3 +79,14 @@ def settle(session: Session, path: str, samples: Sequence[Any]) -> Plan:
         if new:
             Info(session, path)["class_names"] = [*info.get("class_names", []), *new]
         return Plan(path, spec, _info(session, path))
+
+
+def _settled(spec: TensorSpec, samples: Sequence[Any]) -> TensorSpec:
+    for sample in samples:
+        try:
+            found = settled_by(spec, (sample,))
+        except SampleError:
+            continue  # it is told when it is prepared, with the number of its input
+        if found is not spec:
+            return found
+    return spec

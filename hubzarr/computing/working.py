@@ -163,8 +163,9 @@ class Column:
                 errors[i] = error
                 self.counts[i] = 0
                 continue
-            array = isinstance(ready, np.ndarray)
-            values += [Prepared(each, each.shape) for each in ready] if array else ready
+            if isinstance(ready, np.ndarray):
+                ready = [Prepared(np.asarray(each), ready.shape[1:]) for each in ready]
+            values += ready
         self.values, self.ready = values, True
         return errors
 
