@@ -82,8 +82,11 @@ class DatasetTable:
             self._columns[name] = column_of(tensor._session, tensor._path, tensor._entry)
         return self._columns[name]
 
+    def numbers(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Numbers in the dataset of rows of the view."""
+        return _array(self._chosen(rows))
+
     def _chosen(self, rows: Rows) -> Any:
-        """Rows of the dataset for rows of the view."""
         if isinstance(rows, slice):
             return self._rows[rows.start : rows.stop]
         if isinstance(self._rows, range):
@@ -116,7 +119,7 @@ class DatasetTable:
         column = self._column(name)
         if column is None:
             return np.empty((0, 0), np.int64)
-        return np.asarray(column.shapes(np.asarray(self._chosen(rows), np.int64)), np.int64)
+        return np.asarray(column.shapes(_array(self._chosen(rows))), np.int64)
 
     def bounds(self, name: str) -> Bounds | None:
         """Bounds of the chunks of an array, where they are stored."""
@@ -206,6 +209,13 @@ def _stored(data: Any) -> bytes:
 def _key(rows: Any) -> Any:
     if isinstance(rows, range) and rows.step == 1:
         return slice(rows.start, rows.stop)
+    return _array(rows)
+
+
+def _array(rows: Any) -> npt.NDArray[np.int64]:
+    """Row numbers as an array; NumPy itself would go through a range item by item."""
+    if isinstance(rows, range):
+        return np.arange(rows.start, rows.stop, rows.step)
     return np.asarray(rows, np.int64)
 
 

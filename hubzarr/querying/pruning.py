@@ -97,7 +97,8 @@ class _Pruner:
             return None
         name, kind, values = found
         bounds = self.bounds[name]
-        possible = _possible(kind, values, bounds)
+        dtype = self.table.columns[name].dtype
+        possible = _possible(kind, values, bounds, np.dtype(dtype))
         if possible is None:
             return None
         return possible[np.searchsorted(bounds.starts, self.starts, side="right") - 1]
@@ -147,9 +148,11 @@ def _value(node: Node) -> Any:
     return value if value is not None and math.isfinite(value) else None
 
 
-def _possible(kind: str, values: tuple[Any, ...], bounds: Bounds) -> Mask | None:
+def _possible(
+    kind: str, values: tuple[Any, ...], bounds: Bounds, dtype: np.dtype[Any]
+) -> Mask | None:
     """Which runs may hold a value that compares so; None: can't tell."""
-    ranges = [_widened(value, bounds.smallest.dtype) for value in values]
+    ranges = [_widened(value, dtype) for value in values]
     smallest, largest = bounds.smallest, bounds.largest
     if smallest.dtype.kind == "f":  # else the constants were rounded to the column's type
         smallest, largest = smallest.astype(np.float64), largest.astype(np.float64)

@@ -81,7 +81,7 @@ def query(
     found = run(sql, table, timeout=timeout)
     if not isinstance(found, RowsResult):
         return found
-    return _selected(source, found.rows, sql, found.columns)
+    return _selected(source, table.numbers(found.rows), sql, found.columns)
 
 
 def filter_rows(
@@ -127,15 +127,17 @@ def filter_rows(
     """
     source = dataset.pinned()
     if isinstance(condition, str):
-        rows = run_condition(condition, DatasetTable(source), timeout=timeout)
-        return _selected(source, rows, condition)
+        table = DatasetTable(source)
+        rows = run_condition(condition, table, timeout=timeout)
+        return _selected(source, table.numbers(rows), condition)
     if not callable(condition):
         raise InvalidTypeError(
             "filter takes a condition such as \"labels == 'Rain'\" or a function of a row, "
             f"not {type(condition).__name__}"
         )
-    kept = _kept(source, condition, num_workers, progressbar)
-    return _selected(source, np.flatnonzero(kept), getattr(condition, "__name__", ""))
+    rows = np.flatnonzero(_kept(source, condition, num_workers, progressbar))
+    numbers = DatasetTable(source).numbers(rows)
+    return _selected(source, numbers, getattr(condition, "__name__", ""))
 
 
 def _selected(
@@ -144,8 +146,8 @@ def _selected(
     text: str,
     columns: tuple[str, ...] | None = None,
 ) -> DatasetView:
-    """The view of some rows, numbered within `source`."""
-    changes: dict[str, Any] = {"rows": np.asarray(source._selected(), np.int64)[rows]}
+    """The view of some rows of the dataset."""
+    changes: dict[str, Any] = {"rows": rows}
     if columns is not None:
         changes["chosen"] = tuple(join(source._group, name) for name in columns)
     return source._select(**changes, row=None, query=text)

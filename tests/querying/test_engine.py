@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -58,10 +57,8 @@ def test_forked_processes_start_their_own_engine():
 
 def test_deadlines():
     table = weather(3000)
-    start = time.monotonic()
     with pytest.raises(InvalidError, match=r"longer than 0\.3 s"):
         run(SLOW, table, timeout=0.3)
-    assert time.monotonic() - start < 20
     assert len(run("SELECT * LIMIT 3", table, timeout=60).rows) == 3
     with pytest.raises(InvalidError, match="longer than 0 s"):
         run("SELECT count(*)", table, timeout=0)
@@ -94,6 +91,7 @@ except UnsupportedError as error:
     assert issubclass(UnsupportedError, RuntimeError)
 
 
+@pytest.mark.skipif(duckdb.__version__ < "2", reason="older releases of DuckDB import pandas")
 def test_pandas_stays_out():
     """Its import would take longer than a query."""
     code = """

@@ -382,10 +382,9 @@ def test_failures_of_reading_keep_their_kind(monkeypatch):
         ("SELECT * WHERE images > 3", InvalidError, ["images.shape[0]", "▶images"]),
         ("SELECT * WHERE tags = 'Rain'", InvalidError, ["list_contains(tags"]),
         ("SELECT * WHERE caption == 'é' AND scor > 1", NotFoundError, ["score", "▶scor > 1"]),
-        ("SELECT * WHERE score >> > 1", InvalidError, ["syntax error", "▶>"]),
+        ("SELECT * WHERE score > * 1", InvalidError, ["syntax error", "▶* 1"]),
         ("SELECT * WHERE score > 'abc'", InvalidError, ["'abc'"]),
         ("SELECT * WHERE nofunction(score)", InvalidError, ["nofunction"]),
-        ("SELECT * WHERE meta->'who'->>'name' = 'n1'", InvalidError, ["parentheses"]),
         ("SELECT avg(caption)", InvalidError, ["avg"]),
         ("SELECT score AS s WHERE s > 1", NotFoundError, ["'s'"]),
         ("SELECT images.foo", NotFoundError, ["images"]),
@@ -398,6 +397,14 @@ def test_errors_say_what_and_where(query, error, words, table):
         run(query, table)
     for word in words:
         assert word in str(caught.value), str(caught.value)
+
+
+@pytest.mark.skipif(
+    pytest.importorskip("duckdb").__version__ < "2", reason="older releases say something else"
+)
+def test_arrows_without_parentheses(table):
+    with pytest.raises(InvalidError, match="parentheses"):
+        run("SELECT * WHERE meta->'who'->>'name' = 'n1'", table)
 
 
 def test_places_in_conditions(table):
