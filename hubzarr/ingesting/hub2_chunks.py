@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,7 +27,16 @@ from hubzarr.errors import SampleError
 from hubzarr.media.extras import need
 from hubzarr.media.guard import broken_unless_read
 
-__all__ = ["Chunk", "ChunkIndex", "Runs", "Tiling", "parse_tiles", "unpack_lz4"]
+__all__ = [
+    "Chunk",
+    "ChunkIndex",
+    "Runs",
+    "TileReader",
+    "Tiling",
+    "parse_runs",
+    "parse_tiles",
+    "unpack_lz4",
+]
 
 _NO_SAMPLES = 0xFFFFFFFF
 _WIDE_IDS = (2, 7, 6)  # from this version on, chunk ids may be of 64 bits
@@ -228,6 +238,46 @@ class Tiling:
         ]
 
 
+@dataclass(frozen=True)
+class TileReader:
+    """Reads boxes of a sample from its tiles.
+
+    Parameters
+    ----------
+    tile : callable
+        ``tile(name)`` gives the tile in a chunk; None for one that was never written.
+    dtype : numpy.dtype
+    tiles : tuple
+        Place in the sample, and name of the chunk, of each.
+
+    Examples
+    --------
+    >>> halves = {"a": np.arange(3), "b": np.arange(3, 5)}
+    >>> tiles = ((slice(0, 3),), "a"), ((slice(3, 5),), "b")
+    >>> TileReader(halves.get, np.dtype("i8"), tiles)((slice(2, 4),))
+    array([2, 3])
+    """
+
+    tile: Callable[[str], Array | None]
+    dtype: np.dtype[Any]
+    tiles: tuple[tuple[tuple[slice, ...], str], ...]
+
+    @broken_unless_read("tiled sample")
+    def __call__(self, box: tuple[slice, ...]) -> Array:
+        out = np.zeros([max(0, part.stop - part.start) for part in box], self.dtype)
+        for place, name in self.tiles:
+            pairs = list(zip(place, box, strict=True))
+            shared = [(max(a.start, b.start), min(a.stop, b.stop)) for a, b in pairs]
+            if any(start >= stop for start, stop in shared):
+                continue
+            tile = self.tile(name)
+            if tile is None:
+                continue
+            tile = tile.reshape([part.stop - part.start for part in place])
+            out[_within(shared, box)] = tile[_within(shared, place)]
+        return out
+
+
 @broken_unless_read("index of tiles")
 def parse_tiles(data: bytes) -> dict[int, Tiling]:
     """Tilings by sample, from the file ``tiles_index/unsharded``.
@@ -250,7 +300,13 @@ def parse_tiles(data: bytes) -> dict[int, Tiling]:
 
 @broken_unless_read("index")
 def parse_runs(data: bytes, columns: int) -> Runs:
-    """The table of an index file, such as that of sequences."""
+    """The table of an index file, such as that of sequences.
+
+    Examples
+    --------
+    >>> len(parse_runs(b"\\x053.9.5" + np.array([2, 0, 4], "<u4").tobytes(), 3))
+    5
+    """
     _, rest = _versioned(memoryview(data))
     return Runs(np.frombuffer(rest, "<u4").reshape(-1, columns))
 
@@ -280,3 +336,9 @@ def _table(data: memoryview, rows: int, columns: int) -> tuple[Array, memoryview
     if rows < 0 or columns < 0 or size > len(data):
         raise SampleError(f"broken chunk: a table of {rows} × {columns} in {len(data)} bytes")
     return np.frombuffer(data[:size], "<u4").reshape(rows, columns), data[size:]
+
+
+def _within(bounds: list[tuple[int, int]], box: tuple[slice, ...]) -> tuple[slice, ...]:
+    """The same bounds, counted from the corner of a box."""
+    pairs = zip(bounds, box, strict=True)
+    return tuple(slice(start - part.start, stop - part.start) for (start, stop), part in pairs)

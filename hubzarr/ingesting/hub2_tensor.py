@@ -8,6 +8,7 @@ up from the commit that is read back to the first one, which lies in the root.
 from __future__ import annotations
 
 import json
+import math
 from bisect import bisect_left
 from collections.abc import Sequence
 from functools import cached_property, partial
@@ -16,10 +17,12 @@ from typing import Any
 import numpy as np
 
 from hubzarr.errors import DamagedError, HubzarrError, NotFoundError, SampleError, UnsupportedError
+from hubzarr.ingesting.blocks import ArrayRegion
 from hubzarr.ingesting.hub2_chunks import (
     Chunk,
     ChunkIndex,
     Runs,
+    TileReader,
     Tiling,
     parse_runs,
     parse_tiles,
@@ -42,6 +45,8 @@ __all__ = ["FIRST_COMMIT", "HubFiles", "HubTensor"]
 #: The commit whose files lie in the root.
 FIRST_COMMIT = "firstdbf9474d461a19e9333c2fd19b46115348f"
 _CHUNKS_KEPT = 3
+# Samples in tiles above so many bytes are read box by box.
+_LARGE = 64_000_000
 
 type Array = np.ndarray[Any, Any]
 
@@ -269,17 +274,21 @@ class HubTensor:
         return chunk.strip[: shape[0], left : left + shape[1]].reshape(shape)
 
     def _assembled(self, tiling: Tiling, names: list[str]) -> Any:
+        """A sample that is cut into tiles; a large one is read box by box."""
         if self.how == "link":
             raise SampleError("its tiles are links to other files, which hubzarr can't keep")
         boxes = tiling.boxes()
         if len(boxes) != len(names):
             raise SampleError(f"it has {len(names)} tiles in place of {len(boxes)}")
-        whole = np.zeros(tiling.shape, self.dtype)
-        for box, name in zip(boxes, names, strict=True):
-            tile = self._tile(_load_chunk(self.meta.get("chunk_compression"), self._place(name)))
-            if tile is not None:  # one that was never written
-                whole[box] = tile.reshape(whole[box].shape)
-        return whole
+        reader = TileReader(self.tile, self.dtype, tuple(zip(boxes, names, strict=True)))
+        region = ArrayRegion(tiling.shape, self.dtype, tiling.tile_shape, reader)
+        if math.prod(tiling.shape) * self.dtype.itemsize > _LARGE:
+            return region
+        return region.read(tuple(slice(0, size) for size in tiling.shape))
+
+    def tile(self, name: str) -> Array | None:
+        """The tile in a chunk; None for one that was never written."""
+        return self._tile(_load_chunk(self.meta.get("chunk_compression"), self._place(name)))
 
     def _tile(self, chunk: Chunk) -> Array | None:
         """The tile that fills a chunk; shapes have it, positions don't."""
