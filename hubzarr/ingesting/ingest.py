@@ -16,6 +16,7 @@ from hubzarr.ingesting.columns import as_json
 from hubzarr.ingesting.reading import Part, read_ahead
 from hubzarr.ingesting.record import KEY, IngestReport, Record, records_in, undone
 from hubzarr.ingesting.source import Block, Column, Skipped, Source
+from hubzarr.media import Sample
 from hubzarr.progress import Progress, progress
 
 __all__ = ["ingest_into"]
@@ -27,6 +28,7 @@ _WITH_PIXELS = ("image", "image.rgb", "image.gray", "video")
 _ADVICE = "skip_broken=True leaves out such samples and reports them"
 
 type Array = np.ndarray[Any, Any]
+type Columns = dict[str, Any]
 
 
 def ingest_into(
@@ -100,7 +102,13 @@ def ingest_into(
     job.make_tensors(statistics)
     workers = min(2 * (os.cpu_count() or 1), 8) if num_workers is None else num_workers
     resumed = job.record.rows
-    parts = read_ahead(source, undone(source, job.record), workers=workers, verify=verify)
+    parts = read_ahead(
+        source,
+        undone(source, job.record),
+        workers=workers,
+        # Statistics take decoding, too: broken samples are found there.
+        verify=frozenset(job.names) - job.measured if verify else frozenset(),
+    )
     bar = progress(None, f"ingesting {name}") if progressbar else None
     with bar or contextlib.nullcontext(), contextlib.closing(parts):
         job.write(parts, commit_every, bar)
@@ -121,6 +129,8 @@ class _Job:
         self.record = self._resumed(name, append)
         self._renumber: dict[str, Array] = {}
         self._clock = time.monotonic()
+        #: Columns of which statistics are kept.
+        self.measured: set[str] = set()
 
     def _resumed(self, name: str, append: bool) -> Record:
         """The record of the call that this one goes on with, or a new one."""
@@ -150,7 +160,11 @@ class _Job:
         if missing:
             with ds.transaction():
                 for column in missing:
-                    ds.create_tensor(column.name, **_options(column, statistics))
+                    options = dict(column.options)
+                    if statistics and options.get("htype") in _WITH_PIXELS:
+                        options["statistics"] = True
+                        self.measured.add(column.name)
+                    ds.create_tensor(column.name, **options)
                 self._note_info()
                 self._note()
         for column in self._source.columns:
@@ -172,6 +186,11 @@ class _Job:
         for key, value in self._source.info.items():
             if key not in self._ds.info:
                 self._ds.info[key] = as_json(value)
+
+    @property
+    def names(self) -> list[str]:
+        """Names of all columns."""
+        return [column.name for column in self._source.columns]
 
     # -- rows --------------------------------------------------------------------------
 
@@ -235,11 +254,23 @@ class _Job:
         for name, numbers in self._renumber.items():
             if name in columns:
                 columns[name] = _renumbered(columns[name], numbers)
-        errors = self._ds.extend(columns, append_empty=True, ignore_errors=self._skip_broken)
-        return [
-            Skipped(error.fields.get("path") or f"{part.unit.key}, row {row}", error.message)
-            for row, error in errors
-        ]
+        return self._append(part, columns, 0, block.rows)
+
+    def _append(self, part: Part, columns: Columns, start: int, stop: int) -> list[Skipped]:
+        """Append some rows of a block, or those of them that can be."""
+        rows = {name: values[start:stop] for name, values in columns.items()}
+        try:
+            errors = self._ds.extend(rows, append_empty=True, ignore_errors=self._skip_broken)
+        except SampleError as error:
+            if not self._skip_broken:
+                raise _named(error, rows) from error
+            # It does not tell the row, so each half is tried.
+            if stop - start == 1:
+                return [_left_out(part, start, _named(error, rows))]
+            middle = (start + stop) // 2
+            first = self._append(part, columns, start, middle)
+            return first + self._append(part, columns, middle, stop)
+        return [_left_out(part, start + row, error) for row, error in errors]
 
     def _note(self) -> None:
         now = time.monotonic()
@@ -248,9 +279,22 @@ class _Job:
         self._ds.info[KEY] = [record.to_json() for record in self._records]
 
 
-def _options(column: Column, statistics: bool) -> dict[str, Any]:
-    pixels = statistics and column.options.get("htype") in _WITH_PIXELS
-    return column.options | ({"statistics": True} if pixels else {})
+def _named(error: SampleError, rows: Columns) -> SampleError:
+    """The error, with the path of the file that it is about."""
+    if error.fields.get("path"):
+        return error
+    for values in rows.values():
+        for value in values:
+            if isinstance(value, Sample) and value.path is not None:
+                try:
+                    value.verify()
+                except SampleError as found:
+                    return found
+    return error
+
+
+def _left_out(part: Part, row: int, error: SampleError) -> Skipped:
+    return Skipped(error.fields.get("path") or f"{part.unit.key}, row {row}", error.message)
 
 
 def _renumbered(values: Any, numbers: Array) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Collection, Generator, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
@@ -56,7 +56,7 @@ def read_ahead(
     units: Iterable[Unit],
     *,
     workers: int,
-    verify: bool = False,
+    verify: Collection[str] = (),
     max_bytes: int = LOOK_AHEAD,
 ) -> Generator[Part]:
     """The units of a source, read.
@@ -69,8 +69,8 @@ def read_ahead(
         What to read.
     workers : int
         Threads to read with; 0 reads each unit when it is wanted.
-    verify : bool, default False
-        Decode samples, to find broken ones.
+    verify : collection of str
+        Columns whose samples are decoded, to find broken ones.
     max_bytes : int, optional
         No more units are begun while so many bytes wait to be taken.
     """
@@ -105,7 +105,9 @@ def _held(waiting: Iterable[Future[Part]]) -> int:
     return sum(part.result().size for part in waiting if part.done() and part.exception() is None)
 
 
-def _read(source: Source, unit: Unit, compressions: Mapping[str, str | None], verify: bool) -> Part:
+def _read(
+    source: Source, unit: Unit, compressions: Mapping[str, str | None], verify: Collection[str]
+) -> Part:
     part = Part(unit)
     rows: list[dict[str, Any]] = []
     try:
@@ -138,15 +140,15 @@ def _add(part: Part, rows: list[dict[str, Any]]) -> None:
 
 
 def _ready(
-    part: Part, row: dict[str, Any], compressions: Mapping[str, str | None], verify: bool
+    part: Part, row: dict[str, Any], compressions: Mapping[str, str | None], verify: Collection[str]
 ) -> None:
     """Do here, in a thread, what takes time with the values of a row."""
     for name, value in row.items():
         if isinstance(value, Sample):
-            row[name] = _ready_sample(part, value, compressions.get(name), verify)
+            row[name] = _ready_sample(part, value, compressions.get(name), name in verify)
         elif isinstance(value, list) and value and isinstance(value[0], Sample):
-            wanted = compressions.get(name)
-            row[name] = [_ready_sample(part, item, wanted, verify) for item in value]
+            wanted, check = compressions.get(name), name in verify
+            row[name] = [_ready_sample(part, item, wanted, check) for item in value]
         else:
             part.size += _size(value)
 

@@ -175,9 +175,15 @@ def test_damage_after_the_header_is_found_by_verify(tmp_path: Path):
     (tmp_path / "pets" / "cats" / "2.png").write_bytes(data)
     pets = tmp_path / "pets"
     assert len(ingest(pets, "me/unseen")) == 3
-    with pytest.raises(SampleError, match=r"2\.png"):
-        ingest(pets, "me/pets", verify=True)
-    assert len(ingest(pets, "me/pets", verify=True, skip_broken=True)) == 2
+    for statistics in (False, True):
+        name = f"me/pets{statistics}"
+        with pytest.raises(SampleError, match=r"2\.png"):
+            ingest(pets, name, verify=True, statistics=statistics)
+        ds = ingest(pets, name, verify=True, statistics=statistics, skip_broken=True)
+        assert len(ds) == 2
+        assert "2.png" in ingest_report(ds)[0].reasons[0].what
+    ds = ingest(pets, "me/measured", statistics=True, skip_broken=True, verify=True)
+    assert len(ds) == 2
 
 
 def test_what_came_before_a_broken_file_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
