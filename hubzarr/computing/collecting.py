@@ -41,6 +41,11 @@ class Names:
         return frozenset(self.tensors)
 
     @cached_property
+    def required(self) -> frozenset[str]:
+        """Those that make a row, as a set."""
+        return frozenset(self.needed)
+
+    @cached_property
     def groups(self) -> frozenset[str]:
         """Groups that hold tensors, at any depth."""
         parts = (name.split("/") for name in self.tensors)

@@ -79,7 +79,7 @@ def evaluate(
         tuple(functions), inputs.read, target.names, options.skip_ok, options.check_lengths,
         options.ignore_errors, target.in_place,
     )  # fmt: skip
-    checkpoints = Checkpoints(target.session, target.label(name), arguments)
+    checkpoints = Checkpoints(target.session, target.label(name), [inputs.origin, arguments])
     return _Evaluation(name, job, inputs, target, checkpoints, options).run()
 
 

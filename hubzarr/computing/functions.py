@@ -83,7 +83,8 @@ class Pipeline:
         """Run the functions on each input, and append what they give, in the order of inputs.
 
         All of it is one commit; after an exception nothing of it remains. Inside ``with ds:``
-        it is part of that block's commit.
+        it is part of that block's commit, and an exception that is caught inside the block takes
+        back rows that were appended, but not those that were changed in place.
 
         Without `ds_out`, rows are changed in place: `inputs` is a dataset or a view, and the
         function gives one sample for each tensor that it wants to change, or none to leave a

@@ -49,6 +49,13 @@ class RowReader:
             return Tensor(view._session, view._path, None, row)
         return view._select(rows=None, row=row)
 
+    @property
+    def name(self) -> str:
+        """What the rows are called, the same for each commit."""
+        view = self.view
+        name, path = view._session.name, view._path if isinstance(view, Tensor) else view._group
+        return f"{name}/{path}"
+
     def apart_from(self, writer: Session) -> tuple[RowReader, bool]:
         """The same rows where a writer does not change them, and whether there is no such place.
 
@@ -110,6 +117,7 @@ class Inputs:
     def __init__(self, items: Iterable[Any], read: Callable[[Any], Any] | None = None) -> None:
         self._items: Iterator[Any] = iter(items)
         self.read = read
+        self.origin = read.name if isinstance(read, RowReader) else ""
         self.total = len(items) if isinstance(items, Sized) else None
         self.taken = 0
 

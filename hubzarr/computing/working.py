@@ -62,26 +62,29 @@ class Job:
         return columns
 
     def _check(self, columns: Mapping[str, list[Any]]) -> None:
-        lengths = {name: len(values) for name, values in columns.items()}
-        listed = ", ".join(f"{name}: {n}" for name, n in lengths.items())
+        lengths = {len(values) for values in columns.values()}
         if self.in_place:
-            if any(n != 1 for n in lengths.values()):
+            if lengths - {1}:
                 raise InvalidError(
-                    f"{listed}: a row changed in place has one sample for each tensor; give "
-                    "ds_out to make other rows"
+                    f"{_listed(columns)}: a row changed in place has one sample for each "
+                    "tensor; give ds_out to make other rows"
                 )
             return
-        missing = [name for name in self.names.needed if name not in columns]
-        if columns and missing and not self.skip_ok:
+        if columns and not self.skip_ok and not columns.keys() >= self.names.required:
+            missing = [name for name in self.names.needed if name not in columns]
             raise InvalidError(
-                f"no samples for {', '.join(missing)}, but for {listed}: a row needs one for each "
-                "tensor; skip_ok=True leaves tensors shorter"
+                f"no samples for {', '.join(missing)}, but for {_listed(columns)}: a row needs "
+                "one for each tensor; skip_ok=True leaves tensors shorter"
             )
-        if self.check_lengths and len(set(lengths.values())) > 1:
+        if self.check_lengths and len(lengths) > 1:
             raise InvalidError(
-                f"samples of different numbers ({listed}) make no rows; check_lengths=False "
-                "appends them all the same"
+                f"samples of different numbers ({_listed(columns)}) make no rows; "
+                "check_lengths=False appends them all the same"
             )
+
+
+def _listed(columns: Mapping[str, list[Any]]) -> str:
+    return ", ".join(f"{name}: {len(values)}" for name, values in columns.items())
 
 
 def _called(

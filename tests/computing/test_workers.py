@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -152,3 +157,39 @@ def test_large_samples_become_tiles():
     mosaic().eval([10, (1 << 13) + 1], ds, num_workers=1)
     assert ds.image.shapes() == [(10, 8192, 1), (8193, 8192, 1)]
     assert ds.image[1][8190:, :2].numpy().shape == (3, 2, 1)
+
+
+FOREVER = """
+import sys, time
+import hubzarr as hub
+
+@hub.compute
+def forever(sample_in, sample_out):
+    print("begun", flush=True)
+    time.sleep(0.2)
+    sample_out.x.append(sample_in)
+
+if __name__ == "__main__":
+    forever().eval(range(100_000), hub.load(sys.argv[1]), 2, sys.argv[2])
+"""
+
+
+@pytest.mark.parametrize("scheduler", ["serial", "threads", "processes"])
+def test_control_c(tmp_path, scheduler):
+    name = str(tmp_path / "ds")
+    with hub.empty(name) as ds:
+        ds.create_tensor("x", dtype="int64")
+    script = tmp_path / "forever.py"
+    script.write_text(FOREVER)
+    process = subprocess.Popen(
+        [sys.executable, script, name, scheduler],
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).resolve().parents[2])},
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    with process:
+        for _ in range(5):
+            process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    assert "KeyboardInterrupt" in errors
+    assert len(hub.load(name)) == 0
