@@ -99,7 +99,7 @@ def from_zarr(source: Any, name: str, **options: Any) -> Array:
 
     Parameters
     ----------
-    source : zarr.Array, str or store
+    source : zarr.Array, str or StoreLike
         What `zarr.open_array` takes.
     name : str
     **options

@@ -22,6 +22,7 @@ _RAGGED: Final = frozenset(
 #: Axes that a sample has at most, for htypes where their number varies.
 _MOST_AXES: Final = {
     "binary_mask": 3, "class_label": 1, "instance_label": 3, "segment_mask": 3, "bbox.3d": 3,
+    "dicom": 4, "nifti": 7,
 }  # fmt: skip
 
 

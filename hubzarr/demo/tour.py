@@ -206,7 +206,7 @@ def _second_version(story: Story) -> hub.Array:
     )
     hub.load(f"{NAME}:v0").branch("v1")
     hub.configure(author="ann@lab")
-    v1 = hub.load(f"{NAME}:v1")
+    v1: hub.Array = hub.load(f"{NAME}:v1")
     v1[CHELSEA] = v1[CHELSEA, :, ::-1].compute()
     v1.commit("mirrored Chelsea")
     hub.configure(author="ben@lab")

@@ -12,7 +12,9 @@ from hubzarr.media.signatures import by_signature
 
 __all__ = ["ALIASES", "by_extension", "get_format", "names", "sniff"]
 
-ALIASES = MappingProxyType({"jpg": "jpeg", "tif": "tiff", "jp2": "jpeg2000", "pgm": "ppm"})
+ALIASES = MappingProxyType(
+    {"dcm": "dicom", "jp2": "jpeg2000", "jpg": "jpeg", "pgm": "ppm", "tif": "tiff"}
+)
 
 _MODULES = (images, video, audio, medical, points, meshes)
 _FORMATS: dict[str, Format] = {made.name: made for module in _MODULES for made in module.FORMATS}
