@@ -50,6 +50,8 @@ _MOST_ROWS: Final = 16384
 _INDEX_ROWS: Final = 4096
 _CELL: Final = 8 << 20
 _PIECE: Final = 32 << 10
+#: Nobody asks for the mean of positions or of the bytes of files.
+_UNMEASURED: Final = {"measured": False}
 
 
 def mark_of(document: Document | None) -> dict[str, Any]:
@@ -87,20 +89,22 @@ def index_document(ndim: int) -> Document:
     columns = 2 + ndim
     return array_document(
         (0, columns), "int64", (_INDEX_ROWS, columns), None,
-        attributes={MARK: {"records": {"positions_in": BYTES}}},
+        attributes={MARK: {"records": {"positions_in": BYTES}, **_UNMEASURED}},
     )  # fmt: skip
 
 
 def bytes_document(codec: Any) -> Document:
     """The bytes of a ragged tensor's samples, one behind the other."""
-    return array_document((0,), "uint8", (_PIECE,), (_CELL,), codec=codec)
+    return array_document(
+        (0,), "uint8", (_PIECE,), (_CELL,), codec=codec, attributes={MARK: dict(_UNMEASURED)}
+    )
 
 
 def statistics_document(channels: int) -> Document:
     """Count, sum, M2, minimum and maximum of each sample and channel."""
     return array_document(
         (0, channels, 5), "float64", (_INDEX_ROWS // 4, channels, 5), None,
-        attributes={MARK: {"records": {}}},
+        attributes={MARK: {"records": {}, **_UNMEASURED}},
     )  # fmt: skip
 
 

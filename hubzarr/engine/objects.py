@@ -101,6 +101,12 @@ def _random_id() -> int:
             return value
 
 
+def _is_measured(document: dict[str, Any]) -> bool:
+    """Whether an array keeps statistics: not where its numbers are positions or bytes of files."""
+    mark = document.get("attributes", {}).get("hubzarr")
+    return not (isinstance(mark, dict) and mark.get("measured") is False)
+
+
 def data_path(write_id: int, home: str) -> str:
     """Directory of the chunks of one array that one write stored, with a slash."""
     return f"data/{write_id:016x}/{home}/" if home else f"data/{write_id:016x}/"
@@ -135,7 +141,7 @@ class CellStore:
         self.cell_shape = self.codec.shape
         #: What one decode yields: an inner chunk of a shard, or a whole cell.
         self.chunk_shape = self.shard.inner_codec.shape if self.shard else self.cell_shape
-        self.stats = stats_dtype(self.dtype)
+        self.stats = stats_dtype(self.dtype) if _is_measured(document) else None
         self.channels = channels(document["shape"], self.cell_shape)
         #: The system's own cache serves uncompressed local chunks as quickly as ours.
         self.worth_keeping = self.codec.compressed or not storage.is_local
