@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from hubzarr.computing import compose, compute
     from hubzarr.config import configure
     from hubzarr.datasets import Dataset, DatasetView, Tensor
+    from hubzarr.exporting import export
     from hubzarr.media import link, read
 
 __version__ = "0.1.0"
@@ -57,6 +58,7 @@ __all__ = [
     "empty",
     "errors",
     "exists",
+    "export",
     "from_dask",
     "from_numpy",
     "from_zarr",
@@ -84,6 +86,7 @@ _HOMES = {
     "compute": "hubzarr.computing",
     "configure": "hubzarr.config",
     "errors": "",
+    "export": "hubzarr.exporting",
 }
 
 

@@ -11,9 +11,9 @@ import numpy as np
 from hubzarr.errors import InvalidError, SampleError
 from hubzarr.ingesting.coco_file import Annotation, Category, CocoSet, Image
 from hubzarr.ingesting.files import read_sample
-from hubzarr.ingesting.rle import mask_of_polygons, mask_of_runs, unpack_runs
 from hubzarr.ingesting.source import Column
 from hubzarr.media import Sample
+from hubzarr.media.rle import mask_of_polygons, mask_of_runs, unpack_runs
 
 __all__ = [
     "Content",

@@ -248,8 +248,9 @@ def _paths(table: Any, key: str, base: Place, compression: str | None) -> _Paths
     """Whether the values of a column are paths of files, and from where."""
     if key not in table.column_names:
         raise InvalidError(f"no column {key!r}; there are {', '.join(table.column_names)}")
-    values = [value for value in table.column(key).to_pylist() if isinstance(value, (str, int))]
-    if not values:
+    found = table.column(key).to_pylist()
+    values = [value for value in found if isinstance(value, (str, int))]
+    if not values or not all(map(_could_be_path, values)):
         return None
     for folder in _folders(base):
         for extension in _extensions(folder, values):
@@ -265,6 +266,11 @@ def _paths(table: Any, key: str, base: Place, compression: str | None) -> _Paths
                 options = {"htype": kind, "sample_compression": compression or best}
                 return _Paths(key, Column(_PLURALS.get(kind, kind), options), folder, extension)
     return None
+
+
+def _could_be_path(value: str | int) -> bool:
+    """Whether file systems may have such a name, which they refuse to look up otherwise."""
+    return all(len(part.encode()) < 240 and "\0" not in part for part in str(value).split("/"))
 
 
 def _folders(base: Place) -> list[Place]:

@@ -11,7 +11,7 @@ from PIL import Image
 
 from hubzarr.errors import InvalidError, SampleError
 from hubzarr.ingesting import Place, coco, open_source, recognise
-from hubzarr.ingesting.rle import mask_of_runs, pack_runs, runs_of_mask
+from hubzarr.media.rle import mask_of_runs, pack_runs, runs_of_mask
 from tests.ingesting.pictures import options_of, picture, rows_of, skipped_of
 from tests.realdata import real
 

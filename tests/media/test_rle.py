@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from hubzarr.errors import SampleError
-from hubzarr.ingesting.rle import (
+from hubzarr.media.rle import (
     mask_of_polygons,
     mask_of_runs,
     pack_runs,
