@@ -99,6 +99,7 @@ class Versions(History):
             {"commit": c.id, "number": c.number, "message": c.message, "author": c.author,
              "time": c.time}
             for c in self.log()
+            if c.message is not None
         ]  # fmt: skip
 
     def get_commit_details(self, commit_id: str) -> dict[str, Any]:
