@@ -11,7 +11,7 @@ import json
 from dataclasses import replace
 from typing import Any
 
-from hubzarr.errors import InvalidError
+from hubzarr.errors import HubzarrError, InvalidError, UnsupportedError
 from hubzarr.querying.connection import RELATION, parse_json
 from hubzarr.querying.translating import Translator, refusal
 from hubzarr.querying.tree import (
@@ -59,6 +59,13 @@ def parse(sql: str) -> Select:
         return _parse(sql)
     except RecursionError:
         raise InvalidError("the query is nested too deeply", sql=sql) from None
+    except (AttributeError, KeyError, TypeError) as error:
+        if isinstance(error, HubzarrError):
+            raise
+        raise UnsupportedError(
+            "this release of DuckDB describes the query in a way that hubzarr doesn't know: "
+            "install another release of duckdb or a newer one of hubzarr"
+        ) from error
 
 
 def _parse(sql: str) -> Select:

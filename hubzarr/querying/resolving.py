@@ -199,15 +199,12 @@ class Resolver:
         if name in names:
             return Constant(names.index(name))
         near = get_close_matches(name, names, n=3)
-        shown = (
-            f"did you mean {' or '.join(map(repr, near))}?"
-            if near
-            else (
-                f"there are {', '.join(map(repr, names[:12]))}{', ...' if len(names) > 12 else ''}"
-            )
-        )
+        hint = f"did you mean {' or '.join(map(repr, near))}?"
+        if not near:
+            more = ", ..." if len(names) > 12 else ""
+            hint = f"there are {', '.join(map(repr, names[:12]))}{more}"
         raise NotFoundError(
-            f"{label.reference.name!r} has no class {name!r}; {shown}",
+            f"{label.reference.name!r} has no class {name!r}; {hint}",
             name=name,
             tensor=label.reference.name,
         )
@@ -274,7 +271,7 @@ class Resolver:
             if members is not None:
                 return members
         if name in OF_VECTORS and len(arguments) == 2:
-            return replace(node, arguments=self._same_size(node))
+            return self._of_vectors(node)
         if name in OF_NUMBERS or name == "count":
             first = tuple(map(self._numbers, arguments))
             return replace(map_children(replace(node, arguments=()), self.resolve), arguments=first)
@@ -290,6 +287,8 @@ class Resolver:
             return self.references.use(Use(reference.name, "shape" if name == "shape" else "ndim"))
         if column.kind in {"shape", "array"} or column.several:
             return self.references.use(Use(reference.name, "axis", 0))
+        if column.kind == "json":
+            return Call("json_array_length", (self.resolve(node),))
         return None
 
     # Subscripts
@@ -335,13 +334,15 @@ class Resolver:
 
     # Vectors
 
-    def _same_size(self, node: Call) -> tuple[Node, ...]:
+    def _of_vectors(self, node: Call) -> Call:
         """Constant vectors as the engine's fixed-size type, which it doesn't guess."""
+        arguments = tuple(map(self.resolve, node.arguments))
         columns = [self._vector(part) for part in node.arguments]
         known = next((column for column in columns if column is not None), None)
-        if known is None or known.size is None:
-            return tuple(map(self.resolve, node.arguments))
-        element = "FLOAT" if known.dtype in {"float16", "float32"} else "DOUBLE"
+        if known is None:
+            return replace(node, arguments=arguments)
+        if known.size is None:
+            return Call(node.name.replace("array_", "list_"), arguments)
         for part in node.arguments:
             if isinstance(part, Call) and part.name == "list_value":
                 found = len(part.arguments)
@@ -349,8 +350,9 @@ class Resolver:
                     raise InvalidError(
                         f"{node.name} got a vector of {found} numbers for rows of {known.size}"
                     )
+        element = "FLOAT" if known.dtype in {"float16", "float32"} else "DOUBLE"
         type_name = f"{element}[{known.size}]"
-        return tuple(Cast(self.resolve(part), type_name) for part in node.arguments)
+        return replace(node, arguments=tuple(Cast(part, type_name) for part in arguments))
 
     def _vector(self, node: Node) -> QueryColumn | None:
         reference = self._found(node)

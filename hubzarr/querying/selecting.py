@@ -54,8 +54,9 @@ def query(
 
     Notes
     -----
-    Labels compare with names and numbers; ``list_contains(labels, 'Rain')`` is for
-    several labels in a row. ``images.shape[0]``, ``images.ndim`` and ``len(images)`` ask
+    Labels compare with names and numbers, and sort and group by name;
+    ``list_contains(labels, 'Rain')`` is for several labels in a row, ``labels::INT`` the
+    number. ``images.shape[0]``, ``images.ndim`` and ``len(images)`` ask
     for shapes; subscripts of tensors count from 0, as in NumPy. ``boxes.size`` or
     ``"boxes/size"`` is the tensor ``size`` of the group ``boxes``, ``_row`` the number of a
     row. NaN counts as NULL. JSON is read by ``meta->>'$.key'``.

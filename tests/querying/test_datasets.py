@@ -77,6 +77,7 @@ CONDITIONS = {
     "caption LIKE 'photo 1% déjà vu'": lambda f: f.caption.str.startswith("photo 1"),
     "(meta->>'$.key')::INT > 40": lambda f: f.meta.map(lambda m: m["key"] > 40),
     "items->>0 = '7'": lambda f: f["items"].map(lambda x: x[0] == 7),
+    "len(items) = 2 AND len(words) = 2": lambda f: f.height > 0,
     "embedding[0] > 0": lambda f: f.embedding.map(lambda v: v[0] > 0),
     "array_distance(embedding, [0, 0, 0, 0]) < 1.5": lambda f: f.embedding.map(
         lambda v: np.linalg.norm(v) < 1.5
@@ -265,6 +266,15 @@ def test_unwritten_rows_count_as_fill_values():
     assert filter_rows(ds, "x < 1").sample_indices == [2]
     ds.pop(0)
     assert filter_rows(ds, "x < 1").sample_indices == [1]
+
+
+def test_vectors_of_different_lengths():
+    ds = hub.empty("querying/vectors")
+    ds.create_tensor("v", dtype="float64")
+    for vector in ([1.0, 0.0], [0.0, 1.0, 0.0], [0.6, 0.8]):
+        ds.v.append(np.array(vector))
+    found = query(ds, "SELECT * WHERE len(v) = 2 ORDER BY array_cosine_similarity(v, [1, 1]) DESC")
+    assert found.sample_indices == [2, 0]
 
 
 def test_links_are_addresses():

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import hubzarr.querying.running as running
-from hubzarr.errors import HubzarrError, InvalidError
+from hubzarr.errors import HubzarrError, InvalidError, UnsupportedError
 from hubzarr.querying import run, run_condition
 from hubzarr.querying.arrow import arrow_numbers
 from hubzarr.querying.connection import ask
@@ -370,6 +370,15 @@ def test_allowed_functions_exist():
     assert TYPES["INT"] == "INTEGER"
     forbidden = {"getenv", "current_setting", "getvariable", "sleep_ms", "pg_sleep", "write_log"}
     assert not forbidden & FUNCTIONS
+
+
+def test_unknown_dialects_of_the_parser(monkeypatch):
+    monkeypatch.setattr(
+        "hubzarr.querying.parsing.parse_json",
+        lambda sql: '{"error": false, "statements": [{"node": {"type": "SELECT_NODE"}}]}',
+    )
+    with pytest.raises(UnsupportedError, match="release of DuckDB"):
+        run("SELECT *", weather(5))
 
 
 def test_names_and_texts_are_quoted():

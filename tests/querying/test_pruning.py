@@ -152,12 +152,12 @@ def test_only_chunks_that_may_hold_something_are_read():
         "x > 18446744073709551616": 0,
     }.items():
         table.read_rows.clear()
-        expected = np.flatnonzero([eval_condition(condition, x) for x in values.tolist()])
+        expected = np.flatnonzero([in_python(condition, x) for x in values.tolist()])
         assert run_condition(condition, table).tolist() == expected.tolist(), condition
         assert table.read_rows.get("x", 0) == rows, condition
 
 
-def eval_condition(condition, x):
+def in_python(condition, x):
     """The few conditions of the test above in Python."""
     return {
         "x < 0": x < 0,
