@@ -135,6 +135,11 @@ class CocoSource:
         self._folders = folders
         self._options = {column.name: column.options for column in columns}
 
+    @property
+    def total(self) -> int:
+        """How many images are listed."""
+        return sum(len(each.images) for each in self._sets)
+
     def units(self) -> Iterator[Unit]:
         """Some images at a time, in the order of the files; fewer where masks are drawn."""
         for number, each in enumerate(self._sets):

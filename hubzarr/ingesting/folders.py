@@ -147,6 +147,11 @@ class FolderSource:
     files: list[tuple[str, int]] | None
     kind: str = KIND
 
+    @property
+    def total(self) -> int:
+        """How many images there are."""
+        return sum(self.info["formats"].values())
+
     def units(self) -> Iterator[Unit]:
         """Some hundred files at a time, in the order of their paths."""
         return path_units(self.root.files() if self.files is None else self.files)

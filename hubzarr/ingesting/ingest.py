@@ -6,12 +6,13 @@ import contextlib
 import os
 import time
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
 
 from hubzarr.datasets import Dataset
-from hubzarr.errors import InvalidError, SampleError
+from hubzarr.errors import ConflictError, InvalidError, SampleError
 from hubzarr.ingesting.columns import as_json
 from hubzarr.ingesting.reading import Part, read_ahead
 from hubzarr.ingesting.record import KEY, IngestReport, Record, records_in, undone
@@ -88,6 +89,8 @@ def ingest_into(
     InvalidError
         The dataset has other rows already, or the source is not as it was when a part of
         it was ingested.
+    ConflictError
+        Another process ingests into the same dataset; nothing came twice.
 
     Examples
     --------
@@ -99,20 +102,27 @@ def ingest_into(
     (2, ['Tom', 'Rex'])
     """
     job = _Job(ds, source, name, skip_broken, append)
-    job.make_tensors(statistics)
-    workers = min(2 * (os.cpu_count() or 1), 8) if num_workers is None else num_workers
     resumed = job.record.rows
-    parts = read_ahead(
-        source,
-        undone(source, job.record),
-        workers=workers,
-        # Statistics take decoding, too: broken samples are found there.
-        verify=frozenset(job.names) - job.measured if verify else frozenset(),
-    )
-    bar = progress(None, f"ingesting {name}") if progressbar else None
-    with bar or contextlib.nullcontext(), contextlib.closing(parts):
-        job.write(parts, commit_every, bar)
-    job.finish(message or f"ingested {name}")
+    workers = min(2 * (os.cpu_count() or 1), 8) if num_workers is None else num_workers
+    bar = progress(getattr(source, "total", None), f"ingesting {name}") if progressbar else None
+    try:
+        job.make_tensors(statistics)
+        parts = read_ahead(
+            source,
+            undone(source, job.record),
+            workers=workers,
+            # Statistics take decoding, too: broken samples are found there.
+            verify=frozenset(job.names) - job.measured if verify else frozenset(),
+        )
+        with bar or contextlib.nullcontext(), contextlib.closing(parts):
+            job.write(parts, commit_every, bar)
+        job.finish(message or f"ingested {name}")
+    except ConflictError as error:
+        ds.discard()
+        raise ConflictError(
+            f"another process has changed {ds.name} meanwhile, perhaps an ingest of the same "
+            "source: let it end, open the dataset again, and the same call goes on"
+        ) from error
     return job.record.report(resumed)
 
 
@@ -158,7 +168,7 @@ class _Job:
             names = ", ".join(column.name for column in missing)
             raise InvalidError(f"{ds.name} has rows, but no tensors for {names}")
         if missing:
-            with ds.transaction():
+            with _one_commit(ds):
                 for column in missing:
                     options = dict(column.options)
                     if statistics and options.get("htype") in _WITH_PIXELS:
@@ -196,9 +206,11 @@ class _Job:
 
     def write(self, parts: Iterator[Part], commit_every: int, bar: Progress[Any] | None) -> None:
         """Append all parts, in commits of some size."""
+        if bar is not None:
+            bar.advance(self.record.rows)
         going, error = True, None
         while going:
-            with self._ds.transaction():
+            with _one_commit(self._ds):
                 units = self.record.units
                 going, error = self._write_some(parts, commit_every, bar)
                 if self.record.units > units:
@@ -209,7 +221,7 @@ class _Job:
     def finish(self, message: str) -> None:
         """Note that all is done."""
         if not self.record.finished:
-            with self._ds.transaction(message):
+            with _one_commit(self._ds, message):
                 self.record.finished = True
                 self._note()
 
@@ -277,6 +289,11 @@ class _Job:
         self.record.seconds += now - self._clock
         self._clock = now
         self._ds.info[KEY] = [record.to_json() for record in self._records]
+
+
+def _one_commit(ds: Dataset, message: str | None = None) -> AbstractContextManager[Any]:
+    """A transaction; none inside one of the caller's, which decides when to commit."""
+    return contextlib.nullcontext() if ds._session.in_transaction else ds.transaction(message)
 
 
 def _named(error: SampleError, rows: Columns) -> SampleError:

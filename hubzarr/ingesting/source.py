@@ -140,7 +140,8 @@ class Source(Protocol):
     `units` gives the same units in the same order on each run. `rows` may be called in
     any order, from several threads or processes at once; a row is a dict of values by
     the names of columns, a `Block` is many of them, and what has to be left out is a
-    `Skipped`.
+    `Skipped`. A source that knows how many rows it has says so in an attribute `total`,
+    which only the progress bar looks at.
     """
 
     @property

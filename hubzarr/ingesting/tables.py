@@ -157,6 +157,11 @@ class TableSource:
         """Nothing: a table has no more to tell."""
         return {}
 
+    @property
+    def total(self) -> int:
+        """How many rows there are."""
+        return sum(rows for _, rows in self.table.pieces())
+
     def units(self) -> Iterator[Unit]:
         """Parts of the table; small ones where each row has a file."""
         for piece, rows in self.table.pieces():

@@ -125,6 +125,11 @@ class VocSource:
     splits: dict[str, str]
     kind: str = KIND
 
+    @property
+    def total(self) -> int:
+        """How many XML files there are."""
+        return len(self.index.annotations)
+
     def units(self) -> Iterator[Unit]:
         """Some hundred XML files at a time, in the order of their paths."""
         files = map(self.root.child, self.index.annotations)

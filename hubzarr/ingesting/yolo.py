@@ -136,6 +136,11 @@ class YoloSource:
     labels: str
     kind: str = KIND
 
+    @property
+    def total(self) -> int:
+        """How many images there are."""
+        return sum(self.info["formats"].values())
+
     def units(self) -> Iterator[Unit]:
         """Some hundred images at a time, in the order of their paths."""
         images = (

@@ -14,12 +14,13 @@ import pytest
 
 import hubzarr as hub
 from hubzarr.api.ingesting import ingest, ingest_report
-from hubzarr.errors import InvalidError, InvalidTypeError, SampleError, StorageError
+from hubzarr.errors import ConflictError, InvalidError, InvalidTypeError, SampleError, StorageError
 from hubzarr.ingesting import Block, Column, Skipped, Unit
 from hubzarr.ingesting.ingest import ingest_into
 from hubzarr.ingesting.opening import source_of
 from hubzarr.ingesting.reading import read_ahead
 from hubzarr.media import Sample
+from hubzarr.progress import progress
 from tests.ingesting.pictures import picture
 from tests.realdata import real
 
@@ -139,6 +140,47 @@ def test_rows_of_another_origin_are_kept_apart():
     wider.columns = (*Numbers.columns, Column("more", {}))
     with pytest.raises(InvalidError, match="no tensors for more"):
         ingest_into(ds, wider, name="z", append=True)
+
+
+def test_of_two_at_once_one_gives_up():
+    one = hub.empty("me/numbers")
+    two = hub.load("me/numbers")
+
+    class Raced(Numbers):
+        def rows(self, unit: Unit) -> Iterator[dict | Block | Skipped]:
+            if unit.payload == 3:
+                with pytest.raises(ConflictError, match="another process"):
+                    ingest_into(two, Numbers(5), name="x", num_workers=0)
+            yield from super().rows(unit)
+
+    ingest_into(one, Raced(5), name="x", num_workers=0, commit_every=10)
+    _check(hub.load("me/numbers"), 50)
+    two.refresh()
+    assert ingest_into(two, Numbers(6), name="x").resumed == 50
+    _check(two, 60)
+
+
+def test_within_a_transaction_it_is_one_commit():
+    ds = hub.empty("me/numbers")
+    with ds.transaction("all"):
+        ingest_into(ds, Numbers(4), name="x", commit_every=10)
+    _check(ds, 40)
+    assert [commit.message for commit in ds.log()][:2] == ["all", "created"]
+
+
+def test_progress(monkeypatch: pytest.MonkeyPatch):
+    shown = []
+
+    def show(*args: object) -> object:
+        shown.append(args)
+        return progress(*args)
+
+    monkeypatch.setattr("hubzarr.ingesting.ingest.progress", show)
+    source = Numbers(4)
+    source.total = 40
+    ingest_into(hub.empty("me/a"), source, name="x")
+    ingest_into(hub.empty("me/b"), source, name="x", progressbar=False)
+    assert shown == [(40, "ingesting x")]
 
 
 # -- broken samples --------------------------------------------------------------------
