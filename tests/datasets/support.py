@@ -53,7 +53,7 @@ def again(ds):
 
 def by_hand(ds):
     """Commit only when told to, however slow the machine is."""
-    ds._session.sync_interval = None
+    ds._session.sync_interval = ds._session.interval = None
     return ds
 
 
