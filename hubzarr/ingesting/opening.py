@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -60,7 +61,7 @@ def source_of(
     if isinstance(data, str | os.PathLike | Place):
         place = _place(data, storage_options, options)
         name = data if isinstance(data, str) and "://" in data else place.url
-        return _opened(place, kind, options), name
+        return _opened(place, kind, options), _without_secrets(name)
     if kind is not None:
         raise InvalidError(f"kind={kind!r} goes with a path; got {type(data).__name__}")
     if all(hasattr(data, name) for name in ("units", "rows", "columns")):
@@ -96,6 +97,12 @@ def _place(
         inner = {} if place.is_local else {place.url.partition("://")[0]: place.options}
         return Place(f"zip://::{place.url}", inner)
     return place
+
+
+def _without_secrets(url: str) -> str:
+    """A URL that may be written down: no password, and no signature after a question mark."""
+    url = re.sub(r"://[^/@]*@", "://", url)
+    return url.partition("?")[0] if url.startswith(("http://", "https://")) else url
 
 
 def _opened(place: Place, kind: str | None, options: dict[str, Any]) -> Source:

@@ -11,12 +11,13 @@ import importlib
 from typing import Any, cast
 
 from hubzarr.errors import InvalidError, NotFoundError
-from hubzarr.ingesting.place import Place
+from hubzarr.ingesting.place import Place, hidden
 from hubzarr.ingesting.source import Source, SourceModule
 
 __all__ = ["MODULES", "kinds", "load", "open_source", "recognise"]
 
-#: Names of the modules, in the order in which they are asked. They are imported then.
+#: Names of the modules, in the order in which they are asked. They are imported then. The
+#: last one takes any folder of images.
 MODULES: tuple[str, ...] = (
     "hub2",
     "precomputed",
@@ -83,16 +84,7 @@ def recognise(place: Place) -> SourceModule:
     >>> recognise(Place("photos")).KIND
     'folders'
     """
-    if not place.exists():
-        raise NotFoundError(f"nothing is at {place.url!r}: check the path", path=place.url)
-    for name in MODULES:
-        module = load(name)
-        if module.matches(place):
-            return module
-    raise InvalidError(
-        f"can't tell what {place.url!r} holds; say it with kind=..., one of: {', '.join(kinds())}",
-        path=place.url,
-    )
+    return _found(place)[0]
 
 
 def open_source(place: Place, kind: str | None = None, **options: Any) -> Source:
@@ -110,7 +102,41 @@ def open_source(place: Place, kind: str | None = None, **options: Any) -> Source
 
 
 def _opened(place: Place, options: dict[str, Any]) -> Source:
-    return recognise(place).open_source(place, **options)
+    module, inner = _found(place)
+    return module.open_source(inner, **options)
+
+
+def _found(place: Place) -> tuple[SourceModule, Place]:
+    """The module for what is at a place, and where exactly it is.
+
+    Archives and downloads often have all in one folder. It is looked into unless what is
+    around it has a mark of its own.
+    """
+    if not place.exists():
+        raise NotFoundError(f"nothing is at {place.url!r}: check the path", path=place.url)
+    *marked, last = MODULES
+    inner: Place | None = place
+    while inner is not None:
+        for name in marked:
+            module = load(name)
+            if module.matches(inner):
+                return module, inner
+        inner = _only_folder(inner)
+    module = load(last)
+    if module.matches(place):
+        return module, place
+    raise InvalidError(
+        f"can't tell what {place.url!r} holds; say it with kind=..., one of: {', '.join(kinds())}",
+        path=place.url,
+    )
+
+
+def _only_folder(place: Place) -> Place | None:
+    """The folder that is all there is in a folder."""
+    if not place.is_dir():
+        return None
+    children = [child for child in place.children() if not hidden(child.name)]
+    return children[0] if len(children) == 1 and children[0].is_dir() else None
 
 
 def _of_kind(kind: str) -> SourceModule:

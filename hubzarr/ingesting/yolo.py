@@ -16,7 +16,14 @@ from typing import Any
 import numpy as np
 
 from hubzarr.errors import HubzarrError, InvalidError, SampleError
-from hubzarr.ingesting.files import count_formats, find_file, format_of, image_options, read_sample
+from hubzarr.ingesting.files import (
+    count_formats,
+    find_file,
+    find_files,
+    format_of,
+    image_options,
+    read_sample,
+)
 from hubzarr.ingesting.folders import split_of
 from hubzarr.ingesting.place import Place
 from hubzarr.ingesting.source import Column, Skipped, Unit, file_units
@@ -278,15 +285,14 @@ class _Look:
 
 def _settings(place: Place) -> dict[str, Any] | None:
     """What the YAML file of a dataset says; None where there is none that names classes."""
-    for child in place.children():
-        if child.suffix in (".yaml", ".yml") and child.is_file():
-            yaml = need("yaml", extra="ingest", what="reading YAML files")
-            try:
-                found = yaml.safe_load(child.read())
-            except (yaml.YAMLError, ValueError):
-                continue
-            if isinstance(found, dict) and isinstance(found.get("names"), (list, dict)):
-                return found
+    for file in find_files(place, lambda name: name.endswith((".yaml", ".yml")), depth=2):
+        yaml = need("yaml", extra="ingest", what="reading YAML files")
+        try:
+            found = yaml.safe_load(file.read())
+        except (yaml.YAMLError, ValueError):
+            continue
+        if isinstance(found, dict) and isinstance(found.get("names"), (list, dict)):
+            return found
     return None
 
 

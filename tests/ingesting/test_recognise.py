@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from hubzarr.errors import InvalidError, NotFoundError
-from hubzarr.ingesting import Place, kinds, recognise
+from hubzarr.ingesting import Place, kinds, open_source, recognise
 from hubzarr.ingesting.recognise import MODULES, load
-from tests.ingesting.pictures import picture
+from tests.ingesting.pictures import picture, rows_of
 from tests.realdata import DATA, real
 
 REAL = {
@@ -93,3 +93,16 @@ def test_annotations_come_before_images(tmp_path: Path):
     assert recognise(Place(tmp_path)).KIND == "table"
     (tmp_path / "a" / "x.xml").write_text("<annotation/>")
     assert recognise(Place(tmp_path)).KIND == "voc"
+
+
+def test_one_folder_around_all_is_looked_through(tmp_path: Path):
+    inner = tmp_path / "download" / "pets-main"
+    picture(inner / "images" / "a.jpg")
+    (inner / "annotations").mkdir()
+    (inner / "annotations" / "all.json").write_text(
+        '{"images": [{"id": 1, "file_name": "a.jpg"}], "annotations": []}'
+    )
+    (tmp_path / "__MACOSX").mkdir()
+    place = Place(tmp_path)
+    assert recognise(place).KIND == "coco"
+    assert [row["filenames"] for row in rows_of(open_source(place))] == ["a.jpg"]

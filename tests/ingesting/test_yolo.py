@@ -77,6 +77,12 @@ def test_darknet(tmp_path: Path):
     assert rows_of(source)[0]["annotations/labels"].tolist() == [1]
 
 
+def test_a_folder_around_all(tmp_path: Path):
+    _write(tmp_path / "download" / "pets", {"a": "1 .5 .5 .2 .1\n"})
+    source = open_source(Place(tmp_path))
+    assert options_of(source)["annotations/labels"]["class_names"] == ["cat", "dog"]
+
+
 def test_names_with_gaps_and_without(tmp_path: Path):
     place = _write(tmp_path, {"a": "2 .5 .5 .2 .1\n"}, "names: {0: cat, 2: dog}\n")
     names = options_of(open_source(place))["annotations/labels"]["class_names"]
