@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         store,
         versions,
     )
+    from hubzarr.api.ingesting import ingest, ingest_report
     from hubzarr.arrays import Array, View
     from hubzarr.computing import compose, compute
     from hubzarr.config import configure
@@ -62,6 +63,8 @@ __all__ = [
     "from_dask",
     "from_numpy",
     "from_zarr",
+    "ingest",
+    "ingest_report",
     "like",
     "link",
     "list",
@@ -87,6 +90,8 @@ _HOMES = {
     "configure": "hubzarr.config",
     "errors": "",
     "export": "hubzarr.exporting",
+    "ingest": "hubzarr.api.ingesting",
+    "ingest_report": "hubzarr.api.ingesting",
 }
 
 

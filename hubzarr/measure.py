@@ -22,7 +22,7 @@ class Measured:
         Requests to the store of the array, and the bytes that went through them.
     """
 
-    def __init__(self, array: hub.Array) -> None:
+    def __init__(self, array: hub.Array | hub.Dataset) -> None:
         self._counters = array.io
         self.seconds = 0.0
         self.reads = self.read_bytes = self.writes = self.write_bytes = 0
@@ -49,12 +49,12 @@ class Measured:
         return {name: getattr(self, name) for name in names}
 
 
-def measured(array: hub.Array) -> Measured:
+def measured(array: hub.Array | hub.Dataset) -> Measured:
     """Measure what a block of code asks of the store of an array.
 
     Parameters
     ----------
-    array : Array
+    array : Array or Dataset
         Other handles have counts of their own.
 
     Examples

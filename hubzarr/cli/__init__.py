@@ -1,4 +1,4 @@
-"""The command ``hubzarr``: look at arrays and manage their versions from a terminal.
+"""The command ``hubzarr``: arrays and datasets, their versions, and other formats, from a terminal.
 
 =====  ===============================================================
 code   meaning

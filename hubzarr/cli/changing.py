@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from typing import Any
 
 import hubzarr as hub
 from hubzarr import demo
@@ -37,14 +38,16 @@ def _branch(args: argparse.Namespace) -> Answer:
 
 def _cp(args: argparse.Namespace) -> Answer:
     new = hub.copy(args.source, args.target)
-    document = {
+    document: dict[str, Any] = {
         "source": args.source,
         "name": new.name,
         "version": new.version,
         "commit": new.commit_id,
-        "shape": new.shape,
-        "dtype": str(new.dtype),
     }
+    if isinstance(new, hub.Dataset):
+        document |= {"rows": len(new), "tensors": list(new.tensors)}
+    else:
+        document |= {"shape": new.shape, "dtype": str(new.dtype)}
     return Answer(document, lambda: show.line(f"copied {args.source} to {new.name}:{new.version}"))
 
 

@@ -43,7 +43,7 @@ class Argument:
         Flags, or the name of a positional argument.
     options : mapping
     completes : str
-        What completion offers: "name", "version" or nothing.
+        What completion offers: "name", "version" or nothing; paths are left to the shell.
     """
 
     names: tuple[str, ...]
@@ -58,7 +58,7 @@ class Argument:
     @property
     def takes_value(self) -> bool:
         """Whether a word follows the flag."""
-        return "action" not in self.options
+        return self.options.get("action") in (None, "append")
 
 
 @dataclass(frozen=True, slots=True)

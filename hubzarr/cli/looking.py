@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import hubzarr as hub
-from hubzarr.cli import show
+from hubzarr.cli import datasets, show
 from hubzarr.cli.command import Answer, Command, flag, option, positional
-from hubzarr.cli.selection import parse_axis, parse_selection
+from hubzarr.cli.selection import Item, parse_axis, parse_selection
 from hubzarr.config import get_config
 from hubzarr.errors import HubzarrError, InvalidError, InvalidTypeError
-from hubzarr.measure import measured
+from hubzarr.measure import Measured, measured
 from hubzarr.names import DEFAULT_VERSION, Name, parse_name
 from hubzarr.progress import progress
 from hubzarr.wording import say_bytes, say_seconds
@@ -52,7 +52,7 @@ def _ls(args: argparse.Namespace) -> Answer:
 def _repository(name: str) -> dict[str, Any] | None:
     """What `ls` says of one repository; None when all its versions are deleted."""
     row: dict[str, Any] = {"name": name, "versions": [], "version": None, "shape": None}
-    row |= {"dtype": None, "nbytes": None, "last_commit": None, "problem": None}
+    row |= {"dtype": None, "nbytes": None, "last_commit": None, "problem": None, "kind": None}
     try:
         there = hub.versions(name)
         if not there:
@@ -62,7 +62,9 @@ def _repository(name: str) -> dict[str, Any] | None:
         version = DEFAULT_VERSION if DEFAULT_VERSION in names else newest.name
         row |= {"versions": names, "version": version, "last_commit": _version_document(newest)}
         a = hub.load(f"{name}:{version}", "r")
-        row |= {"shape": a.shape, "dtype": str(a.dtype), "nbytes": a.nbytes}
+        if isinstance(a, hub.Dataset):
+            return row | datasets.summary_of(a)
+        row |= {"kind": "array", "shape": a.shape, "dtype": str(a.dtype), "nbytes": a.nbytes}
     except HubzarrError as error:  # one bad repository must not hide the others
         row["problem"] = error.message
     return row
@@ -70,11 +72,15 @@ def _repository(name: str) -> dict[str, Any] | None:
 
 def _ls_row(row: dict[str, Any]) -> tuple[str, ...]:
     last = row["last_commit"] or {}
+    if row["kind"] == "dataset":
+        shape, dtype = datasets.say_dataset(row)
+    else:
+        shape, dtype = show.say_shape(row["shape"]), row["dtype"] or "–"
     return (
         row["name"],
         " ".join(row["versions"]),
-        show.say_shape(row["shape"]),
-        row["dtype"] or "–",
+        shape,
+        dtype,
         "–" if row["nbytes"] is None else say_bytes(row["nbytes"]),
         show.say_time(last.get("time", "–")),
         row["problem"] or last.get("message") or "",
@@ -99,14 +105,22 @@ def _version_document(version: VersionInfo) -> dict[str, Any]:
 def _info(args: argparse.Namespace) -> Answer:
     a = hub.load(args.name, "r")
     versions = [_version_document(v) for v in a.versions()]
-    document: dict[str, Any] = {**a.info, "versions": versions, "nbytes_stored": None}
+    is_dataset = isinstance(a, hub.Dataset)
+    found = datasets.describe(a) if is_dataset else {"kind": "array", **a.info}
+    document: dict[str, Any] = {**found, "versions": versions, "nbytes_stored": None}
     if args.stored:
-        document["nbytes_stored"] = a.nbytes_stored
+        document["nbytes_stored"] = datasets.stored_bytes(a) if is_dataset else a.nbytes_stored
     document = show.plain(document)
-    return Answer(document, lambda: _show_info(document))
+
+    def shown() -> None:
+        (datasets.show_info if is_dataset else _show_array)(document)
+        show.line("")
+        _show_versions(document)
+
+    return Answer(document, shown)
 
 
-def _show_info(info: dict[str, Any]) -> None:
+def _show_array(info: dict[str, Any]) -> None:
     cells = info["cells"]
     rows = [
         ("name", f"{info['name']}:{info['version']}"),
@@ -126,7 +140,9 @@ def _show_info(info: dict[str, Any]) -> None:
     show.pairs((k, v) for k, v in rows if v is not None)
     for key, value in info["attributes"].items():
         show.line(f"attribute {key} = {value}")
-    show.line("")
+
+
+def _show_versions(info: dict[str, Any]) -> None:
     show.table(
         ("version", "state", "commits", "last commit (UTC)", "author", "message"),
         (
@@ -207,8 +223,9 @@ def _changes(changes: dict[str, dict[str, Any]]) -> str:
 
 
 def _diff(args: argparse.Namespace) -> Answer:
+    states: tuple[Any, ...] = ()
     if args.after is None:
-        found = hub.load(args.before, "r").diff(values=args.values)
+        a = hub.load(args.before, "r")
     else:
         before = parse_name(args.before)
         text = args.after
@@ -222,8 +239,13 @@ def _diff(args: argparse.Namespace) -> Answer:
                 f"hubzarr cp {after} {before.repository}:copy"
             )
         a = hub.load(str(Name(before.root, before.path, _version(before))), "r")
-        found = a.diff(_state(before), _state(after), values=args.values)
-    document = {**found.to_dict(), "changed": bool(found)}
+        states = (_state(before), _state(after))
+    if isinstance(a, hub.Dataset):
+        found: Any = a.diff(*states)
+        document = {**found.as_dict(), "changed": bool(found)}
+    else:
+        found = a.diff(*states, values=args.values)
+        document = {**found.to_dict(), "changed": bool(found)}
     return Answer(document, lambda: show.line(repr(found)))
 
 
@@ -241,8 +263,12 @@ def _state(name: Name) -> str:
 
 def _stats(args: argparse.Namespace) -> Answer:
     a = hub.load(args.name, "r")
-    # A tuple with an ellipsis at its end always gives a view, never a bare element.
     key = parse_selection(args.selection)
+    if isinstance(a, hub.Dataset):
+        return _dataset_stats(args, a, key)
+    if args.tensor is not None:
+        raise InvalidError(f"--tensor {args.tensor}: {args.name!r} is an array")
+    # A tuple with an ellipsis at its end always gives a view, never a bare element.
     view = a[key if Ellipsis in key else (*key, ...)]
     axis = None if args.axis is None else parse_axis(args.axis, view.ndim)
     values: dict[str, Any] = {}
@@ -274,12 +300,40 @@ def _stats(args: argparse.Namespace) -> Answer:
         show.line("")
         _show_statistics(values)
         show.line("")
-        show.line(
-            f"{say_seconds(cost.seconds)}, {cost.reads:,} requests, "
-            f"{say_bytes(cost.read_bytes)} read"
-        )
+        _show_cost(cost)
 
     return Answer(document, shown)
+
+
+def _dataset_stats(args: argparse.Namespace, ds: hub.Dataset, key: tuple[Item, ...]) -> Answer:
+    view = datasets.rows_of(ds, key)
+    with measured(ds) as cost:
+        values = datasets.statistics_of(view, args.tensor, args.axis)
+    document = {
+        "name": ds.name,
+        "version": ds.version,
+        "commit": ds.commit_id,
+        "slice": args.selection,
+        "rows": len(view),
+        "axis": args.axis,
+        "statistics": show.plain(values),
+        "cost": cost.to_dict(),
+    }
+
+    def shown() -> None:
+        show.line(f"{ds.name}:{ds.version}[{args.selection.strip('[]')}], {len(view):,} rows")
+        show.line("")
+        datasets.show_statistics(args.name, values)
+        show.line("")
+        _show_cost(cost)
+
+    return Answer(document, shown)
+
+
+def _show_cost(cost: Measured) -> None:
+    show.line(
+        f"{say_seconds(cost.seconds)}, {cost.reads:,} requests, {say_bytes(cost.read_bytes)} read"
+    )
 
 
 def _show_statistics(values: dict[str, Any]) -> None:
@@ -307,7 +361,7 @@ COMMANDS = (
         (positional("prefix", "a namespace; everything by default", nargs="?", default=""),),
     ),
     Command(
-        "info", "what an array is, and its versions", _info,
+        "info", "what an array or dataset is, and its versions", _info,
         (_NAME, flag("--stored", help="also how much the chunks take; one request per chunk")),
     ),
     Command(
@@ -334,6 +388,8 @@ COMMANDS = (
                 "-s", "--slice", dest="selection", default="...", metavar="SLICE",
                 help="such as 0:10,100:200 (--slice=-1 if it starts with a minus sign)",
             ),
+            option("--tensor", help="of a dataset, this tensor alone; samples are decoded if need "
+                   "be"),
             option("--axis", help="'channel' for each channel of the last axis, or axes to reduce: "
                    "0 or 0,1"),
         ),

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Final
 
 import hubzarr as hub
-from hubzarr.cli import changing, looking, show
+from hubzarr.cli import changing, looking, show, transferring
 from hubzarr.cli.command import Answer, Argument, Command, UsageError, flag, option, positional
 from hubzarr.cli.completion import SCRIPTS, SHELLS, candidates
 from hubzarr.errors import ConflictError, ExistsError, HubzarrError, NotFoundError, SealedError
@@ -43,6 +43,7 @@ def _completion(args: argparse.Namespace) -> Answer:
 COMMANDS: Final = (
     *looking.COMMANDS,
     *changing.COMMANDS,
+    *transferring.COMMANDS,
     Command(
         "completion", "a script that teaches your shell to complete hubzarr", _completion,
         (positional("shell", "bash, zsh or fish", completes="", choices=SHELLS, metavar="SHELL"),),
@@ -61,7 +62,7 @@ def build_parser() -> argparse.ArgumentParser:
     """The parser of the whole command line."""
     parser = argparse.ArgumentParser(
         prog="hubzarr",
-        description="Named, versioned, numpy-like arrays of any size.",
+        description="Named, versioned, numpy-like arrays and datasets of any size.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

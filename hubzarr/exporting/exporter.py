@@ -106,10 +106,9 @@ def export(
     >>> ds = hub.empty("examples/export")
     >>> _ = ds.create_tensor("age")
     >>> _ = ds.create_tensor("pet", htype="class_label", class_names=["cat", "dog"])
-    >>> ds.extend({"age": [3, 4], "pet": ["dog", "cat"]})
-    []
+    >>> _ = ds.extend({"age": [3, 4], "pet": ["dog", "cat"]})
     >>> print(hub.export(ds, "pets.csv"))
-    2 rows as csv in pets.csv: 1 file, 22 B
+    2 rows as csv in pets.csv: 1 file, 20 B
     >>> import pathlib
     >>> print(pathlib.Path("pets.csv").read_text(), end="")
     age,pet
