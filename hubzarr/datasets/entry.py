@@ -58,7 +58,8 @@ class TensorEntry:
         """Axes that the index has room for, if the first sample has `first`."""
         if self.spec.ndim is not None:
             return self.spec.ndim
-        return max(first, 0 if self.spec.is_sequence else _MOST_AXES.get(self.spec.base, 0))
+        sequence = self.spec.is_sequence  # whose first sample, if empty, tells nothing
+        return max(first, _MOST_AXES.get(self.spec.base, 3 if sequence else 0) + sequence)
 
     def to_json(self) -> dict[str, Any]:
         """The attribute of a tensor's node."""

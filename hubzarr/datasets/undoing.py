@@ -13,7 +13,7 @@ from hubzarr.datasets.layout import group_document
 from hubzarr.session import Session
 from hubzarr.session.state import is_array
 
-__all__ = ["Before", "as_it_is", "take_back"]
+__all__ = ["Before", "as_it_is", "make_empty", "take_back"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,19 +48,19 @@ def take_back(session: Session, before: Mapping[str, Before]) -> None:
             continue
         column = column_of(session, path, entry)
         if column is not None and old.length < 0:
-            _make_empty(session, path, old)
+            make_empty(session, path, old.attributes)
             continue
         if column is not None and len(column) > old.length:
             column.cut(old.length)
         _restore_attributes(session, path, old)
 
 
-def _make_empty(session: Session, path: str, old: Before) -> None:
-    """Forget the form that a tensor took on with the samples that are taken back."""
+def make_empty(session: Session, path: str, attributes: Mapping[str, Any]) -> None:
+    """Forget the samples of a tensor and the form that it took on with them."""
     for node in session.paths():
         if node.startswith(path + "/"):
             session.remove(node)
-    session.set_group(path, group_document(old.attributes))
+    session.set_group(path, group_document(attributes))
 
 
 def _restore_attributes(session: Session, path: str, old: Before) -> None:

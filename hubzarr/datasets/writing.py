@@ -14,12 +14,12 @@ from hubzarr.datasets.entry import TensorEntry, write_entry
 from hubzarr.datasets.info import Info
 from hubzarr.datasets.ragged import RaggedColumn, is_large
 from hubzarr.datasets.rows import Rows, check_rows, select_rows
-from hubzarr.datasets.undoing import as_it_is, take_back
+from hubzarr.datasets.undoing import as_it_is, make_empty, take_back
 from hubzarr.datasets.uniform import UniformColumn
 from hubzarr.datasets.values import as_array, one_value
 from hubzarr.engine import ArrayEngine
 from hubzarr.errors import InvalidError, SampleError
-from hubzarr.htypes import Prepared, new_class_names, prepare, prepare_many, settled_by
+from hubzarr.htypes import Prepared, empty, new_class_names, prepare, prepare_many, settled_by
 from hubzarr.indexing import apply, identity
 from hubzarr.media import Sample
 from hubzarr.progress import progress
@@ -155,8 +155,28 @@ def _prepared(session: Session, path: str, samples: Any) -> Any:
     if entry.spec.dtype is None:
         spec = settled_by(entry.spec, map(_telling, samples))
         if spec != entry.spec:
-            write_entry(session, path, entry.with_spec(**vars_of(spec)))
-            entry = _entry(session, path)
+            return _settled_now(session, path, entry.with_spec(**vars_of(spec)), samples)
+    return _converted(session, path, entry, samples)
+
+
+def _settled_now(session: Session, path: str, entry: TensorEntry, samples: Any) -> Any:
+    """Samples, the first of which say what those of the tensor are."""
+    column = column_of(session, path, entry)
+    write_entry(session, path, entry)
+    prepared = _converted(session, path, entry, samples)
+    if column is None:
+        return prepared
+    # All samples so far are empty, and took on a form that was but a guess.
+    count, axes = len(column), max(1, *(len(each.shape) for each in prepared))
+    none = empty(entry.spec)
+    if entry.spec.stores == "array":
+        none = Prepared(np.zeros((0,) * axes, entry.spec.numpy_dtype), (0,) * axes)
+    make_empty(session, path, _info(session, path))
+    add(session, path, entry, [none] * count)
+    return prepared
+
+
+def _converted(session: Session, path: str, entry: TensorEntry, samples: Any) -> Any:
     info = _info(session, path)
     try:
         if not isinstance(samples, np.ndarray) and any(is_large(x) for x in samples):
