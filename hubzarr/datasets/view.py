@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from hubzarr.datasets import choosing, summary, writing
+from hubzarr.datasets.asking import Queries
 from hubzarr.datasets.catalog import catalog_of, join, not_found
 from hubzarr.datasets.info import Info
 from hubzarr.datasets.keeping import SavedViews
@@ -19,7 +20,7 @@ from hubzarr.session import Session
 __all__ = ["DatasetView"]
 
 
-class DatasetView(SavedViews):
+class DatasetView(Queries, SavedViews):
     """Tensors side by side, all rows or some of them.
 
     Parameters

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 import hubzarr as hub
+from hubzarr.datasets.queries import filter_rows, query
+from hubzarr.datasets.queryable import DatasetTable
 from hubzarr.errors import InvalidError, InvalidTypeError, NotFoundError
-from hubzarr.querying import DatasetTable, filter_rows, query
 from tests.realdata import real
 
 pd = pytest.importorskip("pandas")

@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from hubzarr.datasets import DatasetView
 from hubzarr.datasets.catalog import join
+from hubzarr.datasets.queryable import DatasetTable
 from hubzarr.errors import InvalidError, InvalidTypeError
 from hubzarr.progress import progress
-from hubzarr.querying.adapter import DatasetTable
 from hubzarr.querying.running import RowsResult, run, run_condition
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from hubzarr.datasets.view import DatasetView
 
 __all__ = ["filter_rows", "query"]
 
@@ -67,7 +68,7 @@ def query(
     Examples
     --------
     >>> import hubzarr as hub
-    >>> from hubzarr.querying import query
+    >>> from hubzarr.datasets.queries import query
     >>> ds = hub.empty("examples/query")
     >>> _ = ds.create_tensor("labels", htype="class_label", class_names=["Rain", "Shine"])
     >>> _ = ds.create_tensor("score")
@@ -117,7 +118,7 @@ def filter_rows(
     Examples
     --------
     >>> import hubzarr as hub
-    >>> from hubzarr.querying import filter_rows
+    >>> from hubzarr.datasets.queries import filter_rows
     >>> ds = hub.empty("examples/filter")
     >>> _ = ds.create_tensor("labels", htype="class_label", class_names=["Rain", "Shine"])
     >>> ds.labels.extend(["Shine", "Rain", "Shine"])

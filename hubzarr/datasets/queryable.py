@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from hubzarr.datasets import DatasetView, Tensor
+    from hubzarr.datasets.tensor import Tensor
+    from hubzarr.datasets.view import DatasetView
 
 __all__ = ["DatasetTable"]
 
@@ -57,7 +58,7 @@ class DatasetTable:
     --------
     >>> import hubzarr as hub
     >>> from hubzarr.querying import run
-    >>> from hubzarr.querying.adapter import DatasetTable
+    >>> from hubzarr.datasets.queryable import DatasetTable
     >>> ds = hub.empty("examples/querying")
     >>> _ = ds.create_tensor("labels", htype="class_label", class_names=["Rain", "Shine"])
     >>> ds.labels.extend(["Shine", "Rain", "Shine"])
