@@ -37,10 +37,13 @@ class CsvRows:
     ----------
     place : Place
         The file, which may be gzipped.
+    encoding : str, optional
+        Of its text: any that has ASCII for ASCII.
     """
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: Place, encoding: str = "utf8") -> None:
         self._place = place
+        self._encoding = encoding
         self._unpacked = Unpacked()
         self._delimiter = self._guess_delimiter()
         self._names: list[str] = []
@@ -84,7 +87,10 @@ class CsvRows:
             return csv.read_csv(
                 io.BytesIO(data),
                 read_options=csv.ReadOptions(
-                    column_names=self._names, use_threads=False, block_size=len(data) + 1
+                    column_names=self._names,
+                    use_threads=False,
+                    block_size=len(data) + 1,
+                    encoding=self._encoding,
                 ),
                 parse_options=csv.ParseOptions(delimiter=self._delimiter, newlines_in_values=True),
                 convert_options=csv.ConvertOptions(
@@ -94,7 +100,11 @@ class CsvRows:
                 ),
             )
         except (pyarrow().ArrowInvalid, ValueError) as error:
-            raise SampleError(f"{self._place.url}: {error}", path=self._place.url) from error
+            raise self._broken(error) from error
+
+    def _broken(self, error: Exception) -> SampleError:
+        advice = "; say encoding=..." if "UTF8" in str(error) or "utf-8" in str(error) else ""
+        return SampleError(f"{self._place.url}: {error}{advice}", path=self._place.url)
 
     @cached_property
     def _scan(self) -> _Scan:
@@ -125,10 +135,14 @@ class CsvRows:
         line = data.partition(b"\n")[0].removeprefix(b"\xef\xbb\xbf")
         if not line.strip():
             raise InvalidError(f"{self._place.url}: empty; expected a line of column names")
-        names = csv.read_csv(
-            io.BytesIO(line + b"\n"),
-            parse_options=csv.ParseOptions(delimiter=self._delimiter),
-        ).column_names
+        try:
+            names = csv.read_csv(
+                io.BytesIO(line + b"\n"),
+                read_options=csv.ReadOptions(encoding=self._encoding),
+                parse_options=csv.ParseOptions(delimiter=self._delimiter),
+            ).column_names
+        except (pyarrow().ArrowInvalid, ValueError) as error:
+            raise self._broken(error) from error
         if len(set(names)) < len(names):
             raise InvalidError(f"{self._place.url}: columns share a name: {', '.join(names)}")
         return [name or f"column{number}" for number, name in enumerate(names)]

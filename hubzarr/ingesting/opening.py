@@ -72,7 +72,8 @@ def source_of(
     if hasattr(data, "features") or isinstance(data, Mapping):
         return from_huggingface(data, **options), "dataset of Hugging Face"
     if hasattr(data, "columns"):
-        return from_table(data, **options), type(data).__name__
+        table = from_table(data, **options)
+        return table, table.name
     raise InvalidTypeError(
         f"can't ingest a {type(data).__name__}: expected a path, a URL, a DataFrame or a table"
     )

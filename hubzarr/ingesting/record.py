@@ -203,5 +203,12 @@ def undone(source: Source, record: Record) -> Iterator[Unit]:
 
 
 def _digest(digest: str, unit: Unit) -> str:
-    text = f"{digest}\n{unit.key}\n{unit.rows}"
+    text = f"{digest}\n{unit.key}\n{unit.rows}\n{unit.payload if _plain(unit.payload) else ''}"
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def _plain(payload: Any) -> bool:
+    """Whether the text of a payload is the same on each run, as that of paths is."""
+    if isinstance(payload, tuple | list):
+        return all(map(_plain, payload))
+    return payload is None or type(payload) in (str, int, bool)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import itertools
 from collections.abc import Iterator
 from typing import Any, Protocol
@@ -62,11 +64,11 @@ def is_table_file(name: str, *, parquet: bool = True) -> bool:
     return name.lower().endswith(_CSV + _ARROW + (_PARQUET if parquet else ()))
 
 
-def table_rows(place: Place) -> TableRows:
-    """The rows of a table in a file."""
+def table_rows(place: Place, encoding: str = "utf8") -> TableRows:
+    """The rows of a table in a file; the encoding is that of text in CSV."""
     name = place.name.lower()
     if name.endswith(_CSV):
-        return CsvRows(place)
+        return CsvRows(place, encoding)
     if name.endswith(_ARROW):
         return ArrowRows(place)
     parquet = pyarrow("pyarrow.parquet")
@@ -109,21 +111,59 @@ def table_of(data: Any) -> Any:
     pa = pyarrow()
     if isinstance(data, pa.Table):
         return data
-    try:
-        if hasattr(data, "to_arrow"):
-            return data.to_arrow()
-        columns = {str(name): _column(data[name]) for name in data.columns}
-    except (TypeError, AttributeError, KeyError) as error:
-        raise InvalidTypeError(f"expected a table or DataFrame, not {type(data)}") from error
-    return pa.table(columns)
+    if hasattr(data, "to_arrow"):
+        return data.to_arrow()
+    if not hasattr(data, "columns") or not hasattr(data, "__getitem__"):
+        raise InvalidTypeError(f"expected a table or DataFrame, not {type(data).__name__}")
+    return pa.table({_name(name): _column(name, data[name]) for name in data.columns})
 
 
-def _column(series: Any) -> Any:
+def _name(name: Any) -> str:
+    """Of columns with several levels, a group for each."""
+    return "/".join(map(str, name)) if isinstance(name, tuple) else str(name)
+
+
+def _column(name: Any, series: Any) -> Any:
     pa = pyarrow()
     try:
         return pa.array(series, from_pandas=True)
     except (pa.ArrowInvalid, pa.ArrowTypeError):  # objects of several types
         return pa.array([None if value is None else str(value) for value in series])
+    except pa.ArrowNotImplementedError as error:
+        raise InvalidTypeError(
+            f"column {name!r} has values that no table can hold ({error}): leave it out, or "
+            "make it text"
+        ) from error
+
+
+def digest_of(table: Any) -> str:
+    """A few letters that tell a table from others.
+
+    Examples
+    --------
+    >>> import pyarrow
+    >>> one, other = pyarrow.table({"a": [1, 2]}), pyarrow.table({"a": [1, 3]})
+    >>> digest_of(one) == digest_of(one), digest_of(one) == digest_of(other)
+    (True, False)
+    """
+    sink = _HashingFile()
+    with pyarrow("pyarrow.ipc").new_stream(sink, table.schema) as stream:
+        stream.write_table(table.combine_chunks())
+    return sink.hash.hexdigest()
+
+
+class _HashingFile(io.RawIOBase):
+    """Takes bytes, and keeps nothing but their digest."""
+
+    def __init__(self) -> None:
+        self.hash = hashlib.blake2b(digest_size=8)
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self.hash.update(data)
+        return len(data)
 
 
 class MemoryRows:

@@ -21,6 +21,7 @@ from hubzarr.ingesting.source import Block, Column, Row, Skipped, Unit
 from hubzarr.ingesting.table_rows import (
     MemoryRows,
     TableRows,
+    digest_of,
     is_table_file,
     peek,
     table_of,
@@ -57,6 +58,7 @@ def open_source(
     path_column: str | None = None,
     files: str | None = None,
     sample_compression: str | None = None,
+    encoding: str = "utf8",
 ) -> TableSource:
     """A table in a file, with the files that it names.
 
@@ -72,6 +74,8 @@ def open_source(
         Path of the folder that the paths are in; by default it is looked for.
     sample_compression : str, optional
         Format to keep the files in; by default the one that most of the first have.
+    encoding : str, default "utf8"
+        Of the text in CSV.
 
     Examples
     --------
@@ -89,7 +93,7 @@ def open_source(
     file = place if place.is_file() else _chosen(place, table)
     root = place.parent() if place.is_file() else place
     base = root.resolve(files) if files else file.parent()
-    return _source(table_rows(file), base, file.name, path_column, sample_compression)
+    return _source(table_rows(file, encoding), base, file.name, path_column, sample_compression)
 
 
 def from_table(
@@ -117,8 +121,10 @@ def from_table(
     >>> next(source.rows(next(source.units()))).columns
     {'age': array([3, 4]), 'name': ['Tom', 'Rex']}
     """
-    rows = MemoryRows(table_of(data))
-    return _source(rows, files or Place("."), "table", path_column, sample_compression)
+    table = table_of(data)
+    # The name tells it from others, so that only the same table counts as ingested.
+    name = f"{type(data).__name__} {digest_of(table)}"
+    return _source(MemoryRows(table), files or Place("."), name, path_column, sample_compression)
 
 
 @dataclass(frozen=True)

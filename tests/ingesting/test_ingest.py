@@ -298,6 +298,22 @@ def test_data_frames(pets: Path):
     assert np.array_equal(ds.weight.numpy(), frame.weight)
 
 
+def test_only_the_same_data_frame_counts_as_ingested():
+    frame = pd.DataFrame({"a": [1, 2]})
+    ingest(frame, "me/frame")
+    assert len(ingest(frame.copy(), "me/frame")) == 2
+    with pytest.raises(InvalidError, match="append=True"):
+        ingest(frame + 1, "me/frame")
+    assert ingest(frame + 1, "me/frame", append=True).a.numpy().tolist() == [1, 2, 2, 3]
+
+
+def test_a_file_in_the_place_of_another_is_seen(pets: Path):
+    ingest(pets, "me/pets")
+    (pets / "cats" / "10.jpg").rename(pets / "cats" / "11.jpg")
+    with pytest.raises(InvalidError, match="has changed since"):
+        ingest(pets, "me/pets")
+
+
 def test_kaggle(pets: Path, monkeypatch: pytest.MonkeyPatch):
     asked = []
 

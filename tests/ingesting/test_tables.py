@@ -120,6 +120,14 @@ def test_broken_csv(tmp_path: Path, text: str, error: type, why: str):
         open_source(_csv(tmp_path / "a.csv", text))
 
 
+def test_encodings(tmp_path: Path):
+    (tmp_path / "a.csv").write_bytes("Größe;n\nklein;1\n".encode("latin-1"))
+    with pytest.raises(SampleError, match="encoding="):
+        open_source(Place(tmp_path / "a.csv"))
+    source = open_source(Place(tmp_path / "a.csv"), encoding="latin-1")
+    assert _columns(source) == {"Größe": ["klein"], "n": [1]}
+
+
 def test_csv_without_rows(tmp_path: Path):
     source = open_source(_csv(tmp_path / "a.csv", "a,b\n"))
     assert list(options_of(source)) == ["a", "b"]
@@ -209,6 +217,13 @@ def test_data_frames():
     assert np.isnat(values["day"][1])
     assert [v.tolist() for v in values["box"]] == [[1, 2], [3]]
     assert values["5"] == [0.5, 1.5]
+
+
+def test_names_of_columns():
+    frame = pd.DataFrame([[1, 2, 3, 4]], columns=[("a", "x"), ("a", "y"), "__b", ""])
+    assert list(options_of(from_table(frame))) == ["a/x", "a/y", "b", "field"]
+    with pytest.raises(InvalidTypeError, match="column 'c'"):
+        from_table(pd.DataFrame({"c": [1j, 2]}))
 
 
 def test_large_tables_come_in_pieces():
