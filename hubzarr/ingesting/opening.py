@@ -70,7 +70,9 @@ def source_of(
         return data, getattr(data, "name", type(data).__name__)
     # Before DataFrames, because it has columns as well.
     if hasattr(data, "features") or isinstance(data, Mapping):
-        return from_huggingface(data, **options), "dataset of Hugging Face"
+        parts = data.values() if isinstance(data, Mapping) else [data]
+        marks = [str(getattr(part, "_fingerprint", "")) for part in parts]
+        return from_huggingface(data, **options), " ".join(["dataset of Hugging Face", *marks])
     if hasattr(data, "columns"):
         table = from_table(data, **options)
         return table, table.name
