@@ -268,8 +268,8 @@ def read(
         Local path, or any URL that fsspec can open.
     verify : bool, default False
         Decode the file now, so that a broken one is found at once.  Appending checks
-        the header alone, which finds empty files, files of other kinds and files cut
-        within the header, but not pixels that are missing or garbled.
+        the header alone, which finds empty files, files of other kinds and, in formats
+        that tell how long they are, files cut short, but not garbled pixels.
     compression : str, optional
         Format of the file, where its first bytes and its name don't tell.
     storage_options : dict, optional
