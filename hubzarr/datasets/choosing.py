@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from hubzarr.datasets.rows import Rows
+from hubzarr.datasets.rows import Rows, as_numbers
 from hubzarr.errors import InvalidError
 
 __all__ = ["draw", "split"]
@@ -30,7 +30,7 @@ def split(rows: Rows, lengths: Sequence[int | float], seed: int | None) -> list[
         counts = [int(n) for n in lengths]
         if sum(counts) != total:
             raise InvalidError(f"lengths {lengths!r} add up to {sum(counts)}, not to {total} rows")
-    order = np.random.default_rng(seed).permutation(np.asarray(rows, np.int64))
+    order = np.random.default_rng(seed).permutation(as_numbers(rows))
     return np.split(order, np.cumsum(counts)[:-1])
 
 
@@ -49,4 +49,4 @@ def draw(rows: Rows, weights: Any, replace: bool, size: int | None, seed: int | 
     chosen = np.random.default_rng(seed).choice(
         len(rows), size, replace=replace, p=chances / chances.sum()
     )
-    return np.asarray(rows, np.int64)[chosen]
+    return as_numbers(rows)[chosen]

@@ -13,6 +13,7 @@ import numpy as np
 from hubzarr.datasets import layout
 from hubzarr.datasets.entry import default_channels, write_entry
 from hubzarr.datasets.ragged import RaggedColumn, measured
+from hubzarr.datasets.rows import as_numbers
 from hubzarr.datasets.uniform import UniformColumn
 from hubzarr.datasets.values import values
 from hubzarr.engine.pool import map_all
@@ -46,7 +47,7 @@ def reduce(tensor: Tensor, name: str, axis: Any) -> Any:
             f"samples of tensor {tensor.name!r} differ in shape: axis is None (all elements) or "
             f"'channel', not {axis!r}"
         )
-    rows = np.asarray(tensor._selected(), np.int64)
+    rows = as_numbers(tensor._selected())
     state = column.statistics
     if state is None:
         if tensor.spec.stores not in ("array", "file"):
@@ -81,7 +82,7 @@ def _of_array(tensor: Tensor, name: str, axis: Any) -> Any:
         if isinstance(rows, range) and rows.step == 1:
             view = array[rows.start : rows.stop]
         else:
-            view = array.oindex[np.asarray(rows, np.int64)]
+            view = array.oindex[as_numbers(rows)]
     if tensor._subs:
         view = np.asarray(tensor.numpy())
     if axis == "channel":

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from hubzarr.datasets.columns import Column, column_of
 from hubzarr.datasets.ragged import RaggedColumn
+from hubzarr.datasets.rows import as_numbers
 from hubzarr.datasets.uniform import UniformColumn
 from hubzarr.datasets.values import values
 from hubzarr.engine import ArrayEngine
@@ -217,7 +218,7 @@ def _array(rows: Any) -> npt.NDArray[np.int64]:
     """Row numbers as an array; NumPy itself would go through a range item by item."""
     if isinstance(rows, range):
         return np.arange(rows.start, rows.stop, rows.step)
-    return np.asarray(rows, np.int64)
+    return as_numbers(rows)
 
 
 def _nothing(about: QueryColumn) -> pa.Array:

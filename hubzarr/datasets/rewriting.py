@@ -8,6 +8,7 @@ import numpy as np
 
 from hubzarr.datasets import columns
 from hubzarr.datasets.catalog import catalog_of
+from hubzarr.datasets.rows import as_numbers
 from hubzarr.datasets.uniform import UniformColumn
 from hubzarr.engine import ArrayEngine
 from hubzarr.htypes import Prepared
@@ -32,7 +33,7 @@ def copy_rows(source: DatasetView, target: Dataset, message: str | None = None) 
             column = tensor._column
             if column is None:
                 continue
-            rows = np.asarray(tensor._selected(), np.int64)
+            rows = as_numbers(tensor._selected())
             path = target._path_of(name)
             for start in range(0, len(rows), _BATCH):
                 entry = catalog_of(target._session).tensors[path]

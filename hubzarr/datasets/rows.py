@@ -14,6 +14,13 @@ __all__ = ["Rows", "check_rows", "select_rows"]
 type Rows = range | np.ndarray[Any, np.dtype[np.int64]]
 
 
+def as_numbers(rows: Any) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Row numbers as an array; of a range in no time."""
+    if isinstance(rows, range):
+        return np.arange(rows.start, rows.stop, rows.step, dtype=np.int64)
+    return np.asarray(rows, np.int64)
+
+
 def select_rows(rows: Rows, key: Any, name: str) -> int | Rows:
     """Rows that a key selects among `rows`; an integer key gives one row's number."""
     if isinstance(key, bool | np.bool_):
@@ -42,7 +49,7 @@ def select_rows(rows: Rows, key: Any, name: str) -> int | Rows:
     if len(wanted) and not (wanted.min() >= -len(rows) and wanted.max() < len(rows)):
         bad = wanted[(wanted < -len(rows)) | (wanted >= len(rows))][0]
         raise OutOfBoundsError(f"row {bad} of {name}, which has {len(rows)} rows", index=int(bad))
-    chosen: np.ndarray[Any, np.dtype[np.int64]] = np.asarray(rows, np.int64)[wanted]
+    chosen: np.ndarray[Any, np.dtype[np.int64]] = as_numbers(rows)[wanted]
     return chosen
 
 

@@ -6,12 +6,10 @@ import secrets
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from hubzarr.codecs import array_document
 from hubzarr.datasets.catalog import checked_name
 from hubzarr.datasets.layout import MARK, VIEWS, group_document, mark_of
-from hubzarr.datasets.rows import Rows
+from hubzarr.datasets.rows import Rows, as_numbers
 from hubzarr.errors import ExistsError, InvalidError, NotFoundError
 from hubzarr.history.versions import head
 from hubzarr.indexing import identity
@@ -118,7 +116,7 @@ def save_view(
             document = array_document((len(rows),), "int64", (max(1, min(len(rows), 65536)),), None)
             state = writer.create_array(f"{path}/rows", document)
             if len(rows):
-                from_rows = np.asarray(rows, np.int64)
+                from_rows = as_numbers(rows)
                 state.engine.write(identity((len(rows),)), from_rows)
         writer.sync()
     return entry
@@ -146,15 +144,24 @@ def saved_views(session: Session) -> list[ViewEntry]:
 
 def entry_of(session: Session, id: str) -> ViewEntry:
     """A saved view by its id."""
+    return _found(session, id)[0]
+
+
+def _found(session: Session, id: str) -> tuple[ViewEntry, Session]:
+    """A saved view, and a session that sees it: the given one, or one on the newest commit."""
     views = {view.id: view for view in saved_views(session)}
     if id not in views:
+        newest = open_session(session.storage, session.version, None, mode="r", name=session.name)
+        views |= {view.id: view for view in saved_views(newest)}
+        session = newest
+    if id not in views:
         raise NotFoundError(f"no saved view {id!r}; there are: {', '.join(views) or 'none'}", id=id)
-    return views[id]
+    return views[id], session
 
 
 def load_rows(session: Session, id: str) -> tuple[ViewEntry, Session, Rows | None]:
     """A saved view, a session on its commit, and its rows."""
-    entry = entry_of(session, id)
+    entry, session = _found(session, id)
     version, _, number = entry.commit.rpartition("@")
     newest = head(session.storage, version, int(number))
     if newest is None:

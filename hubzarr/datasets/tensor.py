@@ -14,7 +14,7 @@ from hubzarr.datasets.columns import Column, column_of
 from hubzarr.datasets.entry import TensorEntry
 from hubzarr.datasets.info import Info
 from hubzarr.datasets.ragged import RaggedColumn, interval_of
-from hubzarr.datasets.rows import Rows, check_rows, select_rows
+from hubzarr.datasets.rows import Rows, as_numbers, check_rows, select_rows
 from hubzarr.datasets.uniform import UniformColumn
 from hubzarr.datasets.values import as_array, one_value, stacked, stored_bytes, values
 from hubzarr.errors import InvalidError
@@ -199,7 +199,7 @@ class Tensor:
         if self._rows is None and self._row is None:
             low, high = column.interval()
         else:
-            low, high = interval_of(column.shapes(np.asarray(rows, np.int64)))
+            low, high = interval_of(column.shapes(as_numbers(rows)))
         return (n, *low), (n, *high)
 
     def shapes(self) -> list[tuple[int, ...]]:
@@ -207,7 +207,7 @@ class Tensor:
         column = self._column
         if column is None:
             return []
-        found = column.shapes(np.asarray(self._selected(), np.int64)).tolist()
+        found = column.shapes(as_numbers(self._selected())).tolist()
         return [tuple(n for n in shape if n >= 0) for shape in found]
 
     @property

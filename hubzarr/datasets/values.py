@@ -9,7 +9,7 @@ import numpy as np
 from hubzarr.datasets.columns import Column
 from hubzarr.datasets.entry import TensorEntry
 from hubzarr.datasets.ragged import RaggedColumn
-from hubzarr.datasets.rows import Rows
+from hubzarr.datasets.rows import Rows, as_numbers
 from hubzarr.datasets.uniform import UniformColumn
 from hubzarr.engine import ArrayEngine
 from hubzarr.engine.pool import map_all
@@ -80,7 +80,7 @@ def _key(rows: Rows) -> Any:
             return slice(rows.start, rows.stop)
         if rows.step > 0:
             return slice(rows.start, rows.stop, rows.step)
-    return np.asarray(rows, np.int64)
+    return as_numbers(rows)
 
 
 def _within(value: Any, subs: tuple[Any, ...]) -> Any:
