@@ -76,13 +76,12 @@ def pinned(session: Session) -> Session:
         return other
 
 
-def _writer(session: Session) -> Session:
-    """A session that can write to the version that a view belongs to."""
-    if session.writable:
-        return session
+def _newest(session: Session, mode: str = "r") -> Session:
+    """A session on the newest commit of a version, where its saved views are."""
     return open_session(
-        session.storage, session.version, None, author=session.author, name=session.name
-    )
+        session.storage, session.version, None, mode=mode, author=session.author,
+        name=session.name,
+    )  # fmt: skip
 
 
 def save_view(
@@ -103,7 +102,7 @@ def save_view(
         checked_name(name or secrets.token_hex(6), "view"), message, query, commit.address,
         commit.id, length, group, tensors,
     )  # fmt: skip
-    writer = _writer(session)
+    writer = _newest(session, "r+")
     with writer.lock:
         path = f"{VIEWS}/{entry.id}"
         if writer.document(path) is not None:
@@ -129,7 +128,11 @@ def _to_json(entry: ViewEntry) -> dict[str, Any]:
 
 
 def saved_views(session: Session) -> list[ViewEntry]:
-    """All saved views of a version."""
+    """All saved views of the version that a session is of."""
+    return _views_in(_newest(session))
+
+
+def _views_in(session: Session) -> list[ViewEntry]:
     found = []
     for path in session.paths():
         if path.startswith(VIEWS + "/"):
@@ -148,15 +151,12 @@ def entry_of(session: Session, id: str) -> ViewEntry:
 
 
 def _found(session: Session, id: str) -> tuple[ViewEntry, Session]:
-    """A saved view, and a session that sees it: the given one, or one on the newest commit."""
-    views = {view.id: view for view in saved_views(session)}
-    if id not in views:
-        newest = open_session(session.storage, session.version, None, mode="r", name=session.name)
-        views |= {view.id: view for view in saved_views(newest)}
-        session = newest
+    """A saved view, and a session that sees it."""
+    newest = _newest(session)
+    views = {view.id: view for view in _views_in(newest)}
     if id not in views:
         raise NotFoundError(f"no saved view {id!r}; there are: {', '.join(views) or 'none'}", id=id)
-    return views[id], session
+    return views[id], newest
 
 
 def load_rows(session: Session, id: str) -> tuple[ViewEntry, Session, Rows | None]:
@@ -179,7 +179,7 @@ def load_rows(session: Session, id: str) -> tuple[ViewEntry, Session, Rows | Non
 def delete_view(session: Session, id: str) -> None:
     """Forget a saved view."""
     entry_of(session, id)
-    writer = _writer(session)
+    writer = _newest(session, "r+")
     with writer.lock:
         for path in reversed(writer.paths()):
             if path == f"{VIEWS}/{id}" or path.startswith(f"{VIEWS}/{id}/"):
