@@ -124,7 +124,7 @@ def _named(columns: list[ArrowColumn]) -> list[tuple[str, ArrowColumn]]:
 def _schema(table: Table, columns: list[ArrowColumn]) -> Any:
     pa = pyarrow()
     features = _features(columns)
-    metadata = {"hubzarr": json.dumps(table.document(), ensure_ascii=False)}
+    metadata = {"hubzarr": json.dumps({"format": FORMAT} | table.document(), ensure_ascii=False)}
     if features is not None:
         metadata["huggingface"] = json.dumps({"info": {"features": features}}, ensure_ascii=False)
     return pa.schema([pa.field(name, c.type) for name, c in _named(columns)], metadata)

@@ -29,6 +29,8 @@ type Numbers = np.ndarray[Any, np.dtype[np.int64]]
 
 _ROWS = 1024
 _BYTES = 32 << 20
+#: What a dataset remembers of its own ingests, which is nobody else's.
+_RECORDS = "ingested"
 #: Rows whose sizes are looked up at a time.
 _LOOK = 8192
 
@@ -194,8 +196,9 @@ class Field:
         found: dict[str, Any] = {"htype": spec.htype}
         if self.dtype is not None:
             found["dtype"] = self.dtype.name
-        if spec.sample_compression:
-            found["sample_compression"] = spec.sample_compression
+        for name in ("sample_compression", "chunk_compression"):
+            if getattr(spec, name) is not None:
+                found[name] = getattr(spec, name)
         return found | ({"info": self.info} if self.info else {})
 
 
@@ -294,6 +297,6 @@ class Table:
                 "query": source.query_text,
             },
             "rows": len(self),
-            "info": dict(source.info),
+            "info": {key: v for key, v in dict(source.info).items() if key != _RECORDS},
             "tensors": {field.name: field.describe() for field in self.fields},
         }

@@ -149,7 +149,7 @@ def _tensor(key: str, values: Any, known: Known) -> _Tensor:
     if types.is_struct(kind) and {field.name for field in kind} == {"bytes", "path"}:
         return _media_or_bytes(values, lambda value: (value["bytes"], value["path"]))
     if _is_list(kind):
-        return _lists(kind)
+        return _lists(kind, values)
     return {"htype": "json"}, lambda array: [as_json(value) for value in array.to_pylist()]
 
 
@@ -265,11 +265,31 @@ def _media_or_bytes(values: Any, parts: Callable[[Any], tuple[Any, Any]]) -> _Te
     return options, convert
 
 
-def _lists(kind: Any) -> _Tensor:
+def _media_lists(values: Any) -> _Tensor | None:
+    """Lists of files of media; None if they are of no known format."""
+    first = [item["bytes"] for value in values[:_LOOK].to_pylist() for item in value or ()]
+    options = media_options([data for data in first if data]) if any(first) else None
+    if options is None:
+        return None
+
+    def convert(array: Any) -> list[list[Sample]]:
+        return [
+            [Sample(item["bytes"] or b"", path=item["path"]) for item in value or ()]
+            for value in array.to_pylist()
+        ]
+
+    return options | {"htype": f"sequence[{options['htype']}]"}, convert
+
+
+def _lists(kind: Any, values: Any) -> _Tensor:
     types = pyarrow("pyarrow.types")
     number = _number(kind.value_type, lacking=False)
     if number is not None:
         return {"htype": "generic", "dtype": number.name}, _arrays(number, kind)
+    if types.is_struct(kind.value_type) and {f.name for f in kind.value_type} == {"bytes", "path"}:
+        media = _media_lists(values)
+        if media is not None:
+            return media
     if _is_text(kind.value_type):
         return {"htype": "list"}, lambda array: [value or [] for value in array.to_pylist()]
     if _is_list(kind.value_type) and types.is_fixed_size_list(kind.value_type):

@@ -11,6 +11,7 @@ import importlib
 from typing import Any, cast
 
 from hubzarr.errors import InvalidError, NotFoundError
+from hubzarr.ingesting.exported import restored
 from hubzarr.ingesting.place import Place, hidden
 from hubzarr.ingesting.source import Source, SourceModule
 
@@ -98,12 +99,10 @@ def open_source(place: Place, kind: str | None = None, **options: Any) -> Source
     >>> [column.name for column in open_source(Place("photos")).columns]
     ['images', 'labels']
     """
-    return _of_kind(kind).open_source(place, **options) if kind else _opened(place, options)
-
-
-def _opened(place: Place, options: dict[str, Any]) -> Source:
-    module, inner = _found(place)
-    return module.open_source(inner, **options)
+    module, inner = (_of_kind(kind), place) if kind else _found(place)
+    source = module.open_source(inner, **options)
+    # Who gives options wants something else than what was exported.
+    return source if options else restored(inner, source)
 
 
 def _found(place: Place) -> tuple[SourceModule, Place]:
