@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+#: Scripts that made files for tests; they need libraries that the tests don't.
+collect_ignore_glob = ["tests/*/data/*"]
+
 
 @pytest.fixture(autouse=True)
 def _own_root(

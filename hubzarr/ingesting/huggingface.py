@@ -158,7 +158,7 @@ def huggingface_place(
     name = name.strip("/")
     if not name or name.count("/") > 1:
         raise InvalidError(f"bad name of a data set {name!r}; expected 'hf://user/name'")
-    hub = need("huggingface_hub", extra="ingest", what="downloading from Hugging Face")
+    hub = need("huggingface_hub", extra="huggingface", what="downloading from Hugging Face")
     wanted = _parquet_files(hub, name, revision, config, token)
     if not wanted and revision is None:
         revision = _PARQUET_BRANCH
