@@ -57,9 +57,9 @@ def write(table: Table, target: Target, advance: Advance, *, consolidated: bool 
     import zarr
 
     store = _store(target)
-    source = table.source
-    about = {k: v for k, v in table.document().items() if k not in ("tensors", "info")}
-    attributes = dict(source.info) | {EXPORT_MARK: 1, MARK: {"dataset": 1, "export": about}}
+    about = table.document()
+    origin = {"source": about["source"], "rows": about["rows"]}
+    attributes = about["info"] | {EXPORT_MARK: 1, MARK: {"dataset": 1, "export": origin}}
     root = zarr.open_group(store, mode="w", zarr_format=3, attributes=attributes)
     for field in table.fields:
         _write_tensor(root, table, field)

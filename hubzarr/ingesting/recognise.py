@@ -26,6 +26,7 @@ MODULES: tuple[str, ...] = (
     "cifar",
     "npy",
     "hdf5",
+    "exported_zarr",
     "zarrs",
     "mds",
     "tfrecord",
