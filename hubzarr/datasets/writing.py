@@ -213,6 +213,12 @@ def _large_or_prepared(entry: TensorEntry, value: Any, info: Mapping[str, Any]) 
         )
     shape = tuple(value.shape)
     spec.kind.fit(shape)  # raises where the htype has no such shapes
+    dtype = spec.numpy_dtype
+    if dtype is not None and not np.can_cast(value.dtype, dtype, "safe"):
+        raise SampleError(
+            f"a sample of {value.dtype} in a tensor of {dtype}; create the tensor with "
+            f"dtype={value.dtype.name!r}"
+        )
     return Prepared(value, shape)
 
 
