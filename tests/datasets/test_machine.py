@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 
 import numpy as np
@@ -260,6 +261,25 @@ class RowsMachine(RuleBasedStateMachine):
         else:
             assert found == expected
         self.record(handle, found, handle.changes)
+
+    @rule(which=WHICH, lengths=st.lists(LENGTHS, min_size=1, max_size=3), fails=st.booleans())
+    def block(self, which, lengths, fails):
+        self.commit(which)
+        self.refresh(which)
+        handle = self.handles[which]
+        tensors = copy.deepcopy(handle.tensors)
+        with contextlib.suppress(ZeroDivisionError), handle.ds:
+            for length in lengths:
+                row = self.new_row(handle, length)
+                handle.ds.append(row)
+                for name, sample in row.items():
+                    tensors[name].append(sample)
+            handle.ds.flush()
+            assert content(handle.ds) == tensors
+            if fails:
+                raise ZeroDivisionError
+        if not fails:
+            self.record(handle, tensors, {"append"})
 
     @rule(which=WHICH)
     def refresh(self, which):
