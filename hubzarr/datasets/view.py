@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hubzarr.datasets import choosing, summary, writing
+from hubzarr.datasets import choosing, labelled, summary, writing
 from hubzarr.datasets.asking import Queries
 from hubzarr.datasets.catalog import catalog_of, join, not_found
 from hubzarr.datasets.info import Info
@@ -16,6 +16,9 @@ from hubzarr.datasets.rows import Rows, select_rows
 from hubzarr.datasets.tensor import Tensor
 from hubzarr.errors import InvalidError, InvalidTypeError
 from hubzarr.session import Session
+
+if TYPE_CHECKING:
+    import xarray
 
 __all__ = ["DatasetView"]
 
@@ -270,6 +273,22 @@ class DatasetView(Queries, SavedViews):
     def values(self) -> dict[str, Any]:
         """The same as Python has them: arrays, strings, objects."""
         return {name: tensor.values() for name, tensor in self.tensors.items()}
+
+    def to_xarray(self) -> xarray.Dataset:
+        """Tensors of one shape, text and labels as a dataset of xarray, read when needed.
+
+        Tensors whose samples differ in shape or are files are left out; the attribute
+        ``left_out`` names them.
+
+        Examples
+        --------
+        >>> import hubzarr as hub
+        >>> ds = hub.empty("examples/to_xarray")
+        >>> ds.create_tensor("t").extend([1.0, 2.0, 4.0])
+        >>> float(ds.to_xarray().t.sum())
+        7.0
+        """
+        return labelled.to_xarray(self)
 
     def summary(self) -> None:
         """Print the tensors with their htypes, shapes and compressions."""

@@ -21,7 +21,8 @@ that says where the rows come from and what the tensors are, names of classes in
 
 from __future__ import annotations
 
+from hubzarr.datasets.labelled import to_xarray
 from hubzarr.exporting.exporter import FORMATS, export
 from hubzarr.exporting.report import ExportReport
 
-__all__ = ["FORMATS", "ExportReport", "export"]
+__all__ = ["FORMATS", "ExportReport", "export", "to_xarray"]
