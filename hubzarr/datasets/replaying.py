@@ -24,7 +24,7 @@ from hubzarr.indexing import identity
 from hubzarr.session import Session
 from hubzarr.session.cells import Policy
 from hubzarr.session.merge import Conflict
-from hubzarr.session.replaying import Replay
+from hubzarr.session.replaying import Replay, same_form
 
 __all__ = ["replay_of"]
 
@@ -41,6 +41,32 @@ class _Changes:
     appended: list[Prepared] = field(default_factory=list)
     conflicts: list[Conflict] = field(default_factory=list)
     info: dict[str, Any] = field(default_factory=dict)
+
+    def note(self, path: str, documents: list[dict[str, Any]], policy: Policy) -> None:
+        """Take in what was noted about the tensor."""
+        base, mine, theirs = (document.get("attributes", {}) for document in documents)
+        for key, value in mine.items():
+            if key == MARK or (key in base and base[key] == value):
+                continue
+            if theirs.get(key) not in (base.get(key), value):
+                if policy == "raise":
+                    self.conflicts.append(Conflict(path, f"attribute {key!r}"))
+                if policy != "mine":
+                    continue
+            self.info[key] = value
+
+    def renumber(self, names: list[str], merged: list[str]) -> None:
+        """Give labels the numbers that their names have after a merge."""
+        numbers = np.array([merged.index(name) for name in names], np.int64)
+
+        def moved(label: Prepared) -> Prepared:
+            data = np.asarray(label.data)
+            known = data < len(numbers)
+            new = np.where(known, numbers[np.where(known, data, 0)], data)
+            return Prepared(np.asarray(new, data.dtype), label.shape)
+
+        self.updated = {row: moved(label) for row, label in self.updated.items()}
+        self.appended = [moved(label) for label in self.appended]
 
 
 def replay_of(
@@ -64,6 +90,10 @@ def replay_of(
     old, ours, other = entries
     if old is None or ours is None or other is None or ours.spec != other.spec:
         return None
+    documents = [session.document(path) or {} for session in (base, mine, theirs)]
+    names = _merged_names(ours, *documents)
+    if names is None and same_form(documents[0], documents[1], documents[2]):
+        return None
     before, here, there = (
         _Side(column_of(session, path, entry), entry)
         for session, entry in ((base, old), (mine, ours), (theirs, other))
@@ -72,7 +102,12 @@ def replay_of(
     changes = (
         _removals(path, here, policy) if removed else _changes(path, before, here, there, policy)
     )
-    changes.info = _changed_info(path, base, mine)
+    if names is not None:
+        changes.renumber(_class_names(documents[1]), names)
+        documents[1] = {"attributes": documents[1]["attributes"] | {"class_names": names}}
+        documents[2] = {"attributes": documents[2]["attributes"] | {"class_names": names}}
+        changes.info["class_names"] = names
+    changes.note(path, documents, policy)
 
     def again(session: Session) -> None:
         entry = entry_of(session, path) or ours
@@ -86,6 +121,25 @@ def replay_of(
             Info(session, path).update(changes.info)
 
     return Replay(path, again, tuple(changes.conflicts))
+
+
+def _class_names(document: dict[str, Any]) -> list[str]:
+    found = document.get("attributes", {}).get("class_names", [])
+    return list(found) if isinstance(found, list) else []
+
+
+def _merged_names(
+    entry: TensorEntry, base: dict[str, Any], mine: dict[str, Any], theirs: dict[str, Any]
+) -> list[str] | None:
+    """Names of classes where both sides added some; None if that is not what happened."""
+    if entry.spec.base != "class_label" or entry.spec.stores != "array":
+        return None
+    old, new, other = (_class_names(document) for document in (base, mine, theirs))
+    if new in (old, other) or old == other:
+        return None
+    if new[: len(old)] != old or other[: len(old)] != old or len(set(new)) < len(new):
+        return None
+    return [*other, *(name for name in new if name not in other)]
 
 
 class _Side:
@@ -153,12 +207,3 @@ def _changes(path: str, base: _Side, mine: _Side, theirs: _Side, policy: Policy)
 
 def _equal(one: Prepared, other: Prepared) -> bool:
     return one.shape == other.shape and bytes_of(one.data) == bytes_of(other.data)
-
-
-def _changed_info(path: str, base: Session, mine: Session) -> dict[str, Any]:
-    before, now = ((s.document(path) or {}).get("attributes", {}) for s in (base, mine))
-    return {
-        key: value
-        for key, value in now.items()
-        if key != MARK and (key not in before or before[key] != value)
-    }

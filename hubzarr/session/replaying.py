@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from hubzarr.session.cells import Policy
     from hubzarr.session.session import Session
 
-__all__ = ["Replay", "is_apart", "replayers", "replays"]
+__all__ = ["Replay", "is_apart", "replayers", "replays", "same_form"]
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,9 @@ def replays(
     found: list[Replay] = []
     for path in sorted(asked):
         b, m, t = before.get(path), mine.document(path), after.get(path)
-        if b is None or m is None or t is None or _same_form(b.document, m, t.document):
+        if b is None or m is None or t is None:
+            continue
+        if same_form(b.document, m, t.document) and not _both_noted(b.document, m, t.document):
             continue
         make = type(mine)
         sides = [
@@ -86,7 +88,14 @@ def replays(
     return found
 
 
-def _same_form(base: Document, mine: Document, theirs: Document) -> bool:
+def _both_noted(base: Document, mine: Document, theirs: Document) -> bool:
+    """Whether both sides changed attributes."""
+    b, m, t = (document.get("attributes") for document in (base, mine, theirs))
+    return m not in (b, t) and t != b
+
+
+def same_form(base: Document, mine: Document, theirs: Document) -> bool:
+    """Whether cells of a node can be compared in all three states."""
     kinds = is_array(base), is_array(mine), is_array(theirs)
     if kinds != (False, True, True):
         return len(set(kinds)) == 1

@@ -333,3 +333,37 @@ def test_different_dtypes_are_a_conflict():
         b.commit("b")
     b.discard()
     assert again(ds).x.numpy().tolist() == [[1, 2]]
+
+
+# -- names of classes ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("many", [False, True], ids=["one", "many"])
+def test_both_sides_add_names_of_classes(many):
+    ds = hub.empty(fresh_url())
+    ds.create_tensor("x", htype="class_label", class_names=["a"], unknown="extend", ragged=many)
+    ds.x.extend(["a", "a"])
+    ds.commit("start")
+    first, second = again(ds), again(ds)
+    first.x.extend(["b", "c"])
+    second.x.extend(["d", "c", "a"])
+    second.x[1] = ["d", "b"] if many else "d"
+    first.commit("first")
+    second.commit("second")
+    found = again(ds)
+    assert found.x.info.class_names == ["a", "b", "c", "d"]
+    changed = ["d", "b"] if many else "d"
+    assert found.x.text() == second.x.text() == ["a", changed, "b", "c", "d", "c", "a"]
+
+
+def test_names_of_classes_that_were_changed_are_a_conflict():
+    ds = hub.empty(fresh_url())
+    ds.create_tensor("x", htype="class_label", class_names=["a"], unknown="extend")
+    ds.commit("start")
+    first, second = again(ds), again(ds)
+    first.x.info.class_names = ["z"]
+    second.x.append("b")
+    first.commit("first")
+    with pytest.raises(ConflictError, match="class_names"):
+        second.commit("second")
+    second.discard()
