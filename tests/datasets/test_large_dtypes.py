@@ -22,13 +22,13 @@ class Deep:
 def test_a_dtype_that_is_too_small(options):
     ds = hub.empty("large/small")
     maps = ds.create_tensor("maps", htype="image", **options)
-    with pytest.raises(SampleError, match="uint16 in a tensor of uint8.*dtype='uint16'"):
+    with pytest.raises(SampleError, match=r"uint16 in a tensor of uint8; create .*dtype='uint16'"):
         maps.append(Deep())
     assert len(maps) == 0
 
 
 @pytest.mark.parametrize(
-    "dtype, compression", [("uint16", "png"), ("uint16", None), ("float32", None)]
+    ("dtype", "compression"), [("uint16", "png"), ("uint16", None), ("float32", None)]
 )
 def test_a_dtype_that_holds_the_values(dtype, compression):
     options = {"sample_compression": compression}
