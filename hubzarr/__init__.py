@@ -1,10 +1,17 @@
-"""hubzarr: named, versioned, numpy-like arrays of any size, stored as plain Zarr.
+"""hubzarr: named, versioned, numpy-like arrays and datasets of any size, stored as plain Zarr.
 
 >>> import hubzarr as hub
 >>> a = hub.array((100, 32, 32), "hello/images:v0", dtype="uint8")
 >>> a[0] = 255
 >>> hub.load("hello/images:v0")[0:10].mean()
 np.float64(25.5)
+
+>>> ds = hub.dataset("hello/pets")
+>>> _ = ds.create_tensor("photos", htype="image")
+>>> _ = ds.create_tensor("labels", htype="class_label", class_names=["cat", "dog"])
+>>> ds.append({"photos": a[0, :, :, None], "labels": "dog"})
+>>> ds.photos.shape, ds.labels.text()
+((1, 32, 32, 1), ['dog'])
 """
 
 from __future__ import annotations
