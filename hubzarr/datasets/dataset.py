@@ -14,6 +14,7 @@ from hubzarr.datasets.catalog import catalog_of, join, not_found
 from hubzarr.datasets.tensor import Tensor
 from hubzarr.datasets.versions import Versions
 from hubzarr.datasets.view import DatasetView
+from hubzarr.datasets.waiting import WaitingRows
 from hubzarr.errors import InvalidError, SampleError
 from hubzarr.session.store import VersionedStore
 from hubzarr.storage import Counters
@@ -42,6 +43,7 @@ class Dataset(Versions, DatasetView):
     """
 
     _depth = 0
+    _waiting: WaitingRows | None = None
     _block: contextlib.AbstractContextManager[None] | None = None
 
     def _sub(self, group: str) -> Self:
@@ -182,7 +184,19 @@ class Dataset(Versions, DatasetView):
         >>> ds[0].y.numpy()
         array([2, 3])
         """
-        self.extend({name: [sample] for name, sample in row.items()}, skip_ok, append_empty)
+        session = self._session
+        with session.lock:
+            if self._waiting is not None and self._waiting.take(row):
+                return
+            if not isinstance(row, Mapping):
+                raise InvalidError(
+                    f"a row is a mapping of names of tensors to samples, not "
+                    f"{type(row).__name__}; ds.images.append(sample) appends to one tensor"
+                )
+            self.extend({name: [sample] for name, sample in row.items()}, skip_ok, append_empty)
+            if self._waiting is None or self._waiting.layout != session.layout:
+                paths = {name: self._path_of(name) for name in row}
+                self._waiting = WaitingRows(session, paths, self._paths())
 
     def extend(
         self,
@@ -261,8 +275,8 @@ class Dataset(Versions, DatasetView):
             tensors = catalog_of(self._session).tensors
             length = self.max_len
             key = length - 1 if index is None else index
-            if isinstance(key, int | np.integer) and key < 0:
-                key += length
+            if isinstance(key, int | np.integer) and not isinstance(key, bool):
+                key = int(key) + length if key < 0 else int(key)
             paths = [
                 p for p in self._paths()
                 if not isinstance(key, int) or key < writing.length_of(self._session, p, tensors[p])

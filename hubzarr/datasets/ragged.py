@@ -18,7 +18,7 @@ from hubzarr.datasets.entry import TensorEntry
 from hubzarr.datasets.uniform import cut_back, remove_rows
 from hubzarr.engine import ArrayEngine
 from hubzarr.engine.pool import map_all
-from hubzarr.engine.reading import read_boxes
+from hubzarr.engine.reading import read_boxes, read_bytes, read_row
 from hubzarr.errors import DamagedError, SampleError
 from hubzarr.htypes import Prepared, restore
 from hubzarr.indexing import apply, identity
@@ -91,23 +91,26 @@ class RaggedColumn:
     def _stored(self, values: Sequence[Prepared]) -> Array:
         """Store the bytes of samples; returns their rows of the index."""
         ndim = self.ndim
-        rows = np.empty((len(values), 2 + ndim), np.int64)
+        rows: list[tuple[int, ...]] = []
         parts: list[memoryview] = []
         small: list[int] = []
         for i, (data, shape) in enumerate(values):
-            check_axes(self.path, shape, ndim)
-            rows[i, 2:] = -1  # an axis that the sample does not have
-            rows[i, 2 : 2 + len(shape)] = shape
-            if is_large(data):
-                rows[i, :2] = self._store_large(data), -1
+            axes = len(shape)
+            if axes > ndim:
+                check_axes(self.path, shape, ndim)
+            if axes < ndim:
+                shape = (*shape, *(-1,) * (ndim - axes))  # axes that the sample does not have
+            if type(data) is not bytes and is_large(data):
+                rows.append((self._store_large(data), -1, *shape))
                 continue
             part = bytes_of(data)
-            rows[i, 1] = len(part)
+            rows.append((0, len(part), *shape))
             parts.append(part)
             small.append(i)
+        out = np.array(rows, np.int64).reshape(len(rows), 2 + ndim)
         if parts:
-            rows[small, 0] = self.blob.append_bytes(parts)
-        return rows
+            out[small, 0] = self.blob.append_bytes(parts)
+        return out
 
     def _store_large(self, value: Any) -> int:
         """Store a large sample as an array of its own; returns its number."""
@@ -186,11 +189,11 @@ class RaggedColumn:
 
     def data(self, row: int) -> tuple[Any, tuple[int, ...]]:
         """Stored bytes (or the engine of a large sample's array) and shape of one sample."""
-        entry = self.index.engine.read(box_view(((row, row + 1), (0, 2 + self.ndim))))[0].tolist()
+        entry = read_row(self.index.engine, row).tolist()
         start, length, shape = entry[0], entry[1], shape_in(entry)
         if length < 0:
             return self.large(start), shape
-        return self._span(start, start + length).data, shape
+        return read_bytes(self.blob.engine, start, start + length), shape
 
     def many(self, rows: Array | slice) -> list[tuple[Any, tuple[int, ...]]]:
         """The same for many samples, neighbours read together."""
@@ -219,9 +222,6 @@ class RaggedColumn:
             for i, offset, length in items:
                 out[i] = data.data[offset : offset + length], shapes[i]
         return out
-
-    def _span(self, start: int, stop: int) -> Array:
-        return self.blob.engine.read(box_view(((start, stop),)))
 
     def large(self, number: int) -> ArrayEngine:
         """The array of a large sample."""
@@ -289,7 +289,9 @@ def is_lazy(value: Any) -> bool:
 
 def bytes_of(data: Any) -> memoryview:
     """The bytes of a stored sample."""
-    if isinstance(data, np.ndarray | np.generic):
+    if type(data) is bytes:
+        return memoryview(data)
+    if isinstance(data, (np.ndarray, np.generic)):
         array = np.asarray(data)
         little: Array = array.astype(array.dtype.newbyteorder("<"), order="C", copy=False)
         if not little.size:

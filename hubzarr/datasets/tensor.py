@@ -224,6 +224,7 @@ class Tensor:
                 f"the samples of tensor {self._path!r} are not rows of one array; numpy(), "
                 "shapes() and statistics of images work all the same"
             )
+        self._session.watched = True
         return Array(self._session, f"{self._session.name}/{self._path}", self._path)
 
     # -- reading -----------------------------------------------------------------
@@ -254,11 +255,11 @@ class Tensor:
         entry, column = self._entry, self._column
         if column is None and self._row is None and self._rows is None:
             return []
+        if column is not None and self._row is not None and self._row < len(column):
+            return one_value(column, entry, self._row, self._subs)
         rows = self._selected()
         if column is None:
             return []
-        if self._row is not None:
-            return one_value(column, entry, self._row, self._subs)
         found = values(column, entry, rows)
         if self._subs:
             return [_part(sample, self._subs) for sample in found]
@@ -315,6 +316,10 @@ class Tensor:
     def __getitem__(self, key: Any) -> Tensor:
         if self._row is not None:
             return self._with(subs=(*self._subs, key))
+        if type(key) is int and key >= 0 and self._rows is None:
+            column = self._column
+            if column is not None and key < len(column):
+                return Tensor(self._session, self._path, None, key, self._subs)
         first, rest = (key[0], key[1:]) if isinstance(key, tuple) and key else (key, ())
         chosen = select_rows(self._selected(), first, f"tensor {self._path!r}")
         subs = (*self._subs, rest) if rest else self._subs

@@ -145,6 +145,13 @@ class CellStore:
         self.channels = channels(document["shape"], self.cell_shape)
         #: The system's own cache serves uncompressed local chunks as quickly as ours.
         self.worth_keeping = self.codec.compressed or not storage.is_local
+        #: Whether `read_piece` may find something.
+        self.reads_pieces = (
+            self.shard is not None
+            and not self.worth_keeping
+            and len(self.cell_shape) == 1
+            and self.dtype == np.uint8
+        )
         self._space = (storage.url, home)
         self._prefixes: dict[int, str] = {}
 
@@ -267,6 +274,38 @@ class CellStore:
                 out[i] = value
                 self.cache.put((self._space, write_id, cell, inner), value)
         return out
+
+    def read_piece(self, write_id: int, cell: Cell, start: int, stop: int) -> bytes | None:
+        """Neighbouring bytes of a shard with one axis, if they are stored side by side."""
+        shard = self.shard
+        if shard is None or stop <= start:
+            return None
+        size = self.chunk_shape[0]
+        first, last = start // size, (stop - 1) // size
+        places = self._shard_index(write_id, cell)[first : last + 1].tolist()
+        begin = place = places[0][0]
+        if begin == 2**64 - 1:
+            return None
+        for offset, length in places:
+            if offset != place:
+                return None  # they lie apart, or some were never written
+            place += length
+        path = self.path(write_id, cell)
+        data = self.storage.get_range(path, begin, place)
+        if data is None:
+            raise self.lost(write_id, cell)
+        view, parts = memoryview(data), []
+        try:
+            for offset, length in places:
+                offset -= begin
+                parts.append(shard.inner_codec.view(view[offset : offset + length]).data)
+        except DamagedError as error:
+            raise self._damaged(write_id, cell, error) from error
+        start, stop = start - first * size, stop - first * size
+        if len(parts) == 1:
+            return bytes(parts[0][start:stop])
+        parts[0], parts[-1] = parts[0][start:], parts[-1][: stop - (last - first) * size]
+        return b"".join(parts)
 
     def _shard_index(self, write_id: int, cell: Cell) -> Array:
         shard = self.shard

@@ -15,7 +15,7 @@ from hubzarr.indexing import Box, Transform, box_cells, box_pieces, pieces
 if TYPE_CHECKING:
     from hubzarr.engine.array import ArrayEngine
 
-__all__ = ["read_box", "read_boxes", "read_gather"]
+__all__ = ["read_box", "read_boxes", "read_bytes", "read_gather", "read_row"]
 
 type Array = np.ndarray[Any, Any]
 type Cell = tuple[int, ...]
@@ -60,6 +60,43 @@ def read_boxes(engine: ArrayEngine, boxes: Sequence[tuple[Box, Array]]) -> None:
             part[...] = cells.read_cell(write_id, cell, keep)[inside]
 
     _run(cells, run, jobs, nbytes)
+
+
+def read_row(engine: ArrayEngine, row: int) -> Array:
+    """One row of an array of two axes without shards, quicker than as a box; don't write to it."""
+    cells = engine.cells
+    size, columns = cells.cell_shape
+    if columns < engine.shape[1]:
+        return engine.read(_view(((row, row + 1), (0, engine.shape[1])))).reshape(-1)
+    cell = (row // size, 0)
+    with engine.lock:
+        data = engine.buffered(cell) if engine.pending else None
+        if data is not None:
+            return np.array(data[row % size])
+        write_id = engine.id_of(cell)
+    if not write_id:
+        return np.full(engine.shape[1:], cells.codec.fill_value, cells.dtype)
+    found: Array = cells.read_cell(write_id, cell)[row % size, : engine.shape[1]]
+    return found
+
+
+def read_bytes(engine: ArrayEngine, start: int, stop: int) -> bytes | memoryview:
+    """Elements of a flat array of bytes, quicker than as a box where they lie in one shard."""
+    cells = engine.cells
+    if cells.reads_pieces:
+        number, first = divmod(start, cells.cell_shape[0])
+        if stop - start <= cells.cell_shape[0] - first:
+            with engine.lock:
+                write_id = 0 if engine.pending else engine.id_of((number,))
+            if write_id:
+                found = cells.read_piece(write_id, (number,), first, first + stop - start)
+                if found is not None:
+                    return found
+    return engine.read(_view(((start, stop),))).data
+
+
+def _view(box: Box) -> Transform:
+    return Transform(tuple([b - a for a, b in box]), box, tuple(range(len(box))))
 
 
 def _box_jobs(engine: ArrayEngine, box: Box, out: Array) -> list[Job]:

@@ -98,13 +98,15 @@ def _suits(spec: TensorSpec, shape: Shape) -> bool:
 def _kept(spec: TensorSpec, sample: Sample) -> tuple[bytes, Shape]:
     """Keep a file as it is if it has the right format and colours, else encode it anew."""
     wanted = spec.sample_compression or ""
-    data = same_file(sample, wanted) if _suits(spec, sample.shape) else None
+    header = sample.header
+    shape = header.shape
+    data = same_file(sample, wanted) if _suits(spec, shape) else None
     if data is None:
         return _encode(spec, array_of(spec, sample), told_to_encoder(sample, wanted))
     dtype = spec.numpy_dtype
-    if dtype is not None and sample.dtype != dtype:
-        _check_dtype(sample.dtype, dtype)
-    return data, spec.kind.fit(sample.shape)
+    if dtype is not None and header.dtype != dtype:
+        _check_dtype(header.dtype, dtype)
+    return data, spec.kind.fit(shape)
 
 
 def _encode(

@@ -81,9 +81,9 @@ def intact(session: Session) -> Iterator[None]:
 
     Its buffers must have been flushed.
     """
-    names = ("manifest", "groups", "removed", "objects", "writable", "failure", "states")
+    names = ("manifest", "groups", "removed", "objects", "writable", "failure", "_states")
     before: dict[str, Any] = {name: getattr(session, name) for name in names}
-    for name in ("groups", "removed", "objects", "states"):
+    for name in ("groups", "removed", "objects", "_states"):
         before[name] = before[name].copy()
     used = list(session.writes.used)
     states = [(state, state.memento()) for state in session.states.values()]
@@ -117,6 +117,7 @@ def _forget_parent() -> None:
         session.writes.reset()  # the parent goes on with its own
         session.in_transaction = session.sync_due = session.queued = False
         session.reader.after_fork()
+        session.turn_away()
         for state in session.states.values():
             state.lock = session.lock
             state.engine.after_fork(session.lock)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Protocol
 
 from hubzarr.engine import ArrayEngine, CellStore, WriteIds, shared_cache
 from hubzarr.errors import (
@@ -29,6 +29,16 @@ from hubzarr.table.pages import PageReader
 from hubzarr.table.table import TableDraft
 
 __all__ = ["Session"]
+
+
+class Waiting(Protocol):
+    """Rows that were taken, and are not in the arrays yet."""
+
+    def settle(self) -> None:
+        """Put them there. If that fails, they go on waiting."""
+
+    def forget(self) -> None:
+        """Drop them."""
 
 
 class Session:
@@ -71,7 +81,11 @@ class Session:
         self.reader = PageReader(storage)
         self.lock = threading.RLock()
         self.writes = WriteIds()
-        self.states: dict[str, ArrayState] = {}
+        self._states: dict[str, ArrayState] = {}
+        #: What has to be put into the arrays before anybody looks at them.
+        self.waiting: Waiting | None = None
+        #: Whether somebody holds an array on its own, so that nothing may wait any more.
+        self.watched = False
         self._nodes: tuple[Manifest | None, dict[str, Node]] = None, {}
         #: Groups created or changed here, by path.
         self.groups: dict[str, Document] = {}
@@ -94,6 +108,31 @@ class Session:
         watch_forks(self)
 
     # -- nodes ---------------------------------------------------------------
+
+    @property
+    def states(self) -> dict[str, ArrayState]:
+        """Arrays that were opened, by path, with all that was written to them."""
+        if self.waiting is not None:
+            self.let_in()
+        return self._states
+
+    def let_in(self) -> None:
+        """Put what waits into the arrays."""
+        with self.lock:
+            waiting, self.waiting = self.waiting, None
+            if waiting is None:
+                return
+            try:
+                waiting.settle()
+            except BaseException:
+                self.waiting = waiting
+                raise
+
+    def turn_away(self) -> None:
+        """Forget what waits."""
+        waiting, self.waiting = self.waiting, None
+        if waiting is not None:
+            waiting.forget()
 
     @property
     def version(self) -> str:
@@ -246,9 +285,9 @@ class Session:
     def dirty(self) -> bool:
         """Whether there is anything that no commit holds."""
         with self.lock:
-            return bool(self.groups or self.removed or self.objects) or any(
-                state.engine.pending or state.changed for state in self.states.values()
-            )
+            if self.waiting is not None or self.groups or self.removed or self.objects:
+                return True
+            return any(state.engine.pending or state.changed for state in self._states.values())
 
     def flush(self) -> None:
         """Store all chunks that were written, without a commit."""
@@ -320,6 +359,7 @@ class Session:
     def pin(self, manifest: Manifest) -> None:
         """Move to another state; what was not committed is forgotten."""
         with self.lock:
+            self.turn_away()
             self.manifest = manifest
             self.layout += 1
             nodes = self.committed_nodes()
