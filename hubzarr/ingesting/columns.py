@@ -170,7 +170,7 @@ def _clean(key: str) -> str:
     for part in key.replace("\\", "/").split("/"):
         kept = "".join(c if c.isalnum() or c in "_-." else "_" for c in part).strip(".")
         if kept.startswith("__"):  # such names are reserved
-            kept = kept.lstrip("_") or "field"
+            kept = kept.lstrip("_.") or "field"
         if kept:
             parts.append(_checked(kept[:100]))
     return "/".join(parts) or "field"
