@@ -7,7 +7,7 @@ import shutil
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
@@ -49,6 +49,7 @@ def check(ds, samples, equal=alike):
 
 @pytest.mark.parametrize("sequence", [False, True], ids=["sample", "sequence"])
 @pytest.mark.parametrize("htype", ALL)
+@settings(max_examples=12)
 @given(data=st.data())
 def test_every_htype(htype, sequence, data):
     strategy = ALL[htype]
