@@ -186,13 +186,13 @@ class Dataset(Versions, DatasetView):
         """
         session = self._session
         with session.lock:
-            if self._waiting is not None and self._waiting.take(row):
-                return
             if not isinstance(row, Mapping):
                 raise InvalidError(
                     f"a row is a mapping of names of tensors to samples, not "
                     f"{type(row).__name__}; ds.images.append(sample) appends to one tensor"
                 )
+            if self._waiting is not None and self._waiting.take(row):
+                return
             self.extend({name: [sample] for name, sample in row.items()}, skip_ok, append_empty)
             if self._waiting is None or self._waiting.layout != session.layout:
                 paths = {name: self._path_of(name) for name in row}
