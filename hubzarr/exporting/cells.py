@@ -69,7 +69,7 @@ def cells(field: Field, samples: Any) -> list[str]:
 
 def _cell(field: Field, value: Any) -> str:
     found = plain(field, value)
-    if field.is_scalar and isinstance(found, list) and len(found) == 1:
+    if field.is_label and isinstance(found, list) and len(found) == 1:
         (found,) = found
     if found is None:
         return ""

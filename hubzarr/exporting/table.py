@@ -92,9 +92,8 @@ class Field:
     def is_scalar(self) -> bool:
         """Whether all samples are single numbers."""
         if self.row_shape is not None:
-            return self.row_shape in ((), (1,))
-        low, high = self.interval
-        return self.spec.stores == "array" and (all(n < 0 for n in high) or low == high == (1,))
+            return self.row_shape == ()
+        return self.spec.stores == "array" and all(n < 0 for n in self.interval[1])
 
     @property
     def is_file(self) -> bool:
@@ -103,8 +102,10 @@ class Field:
 
     @property
     def is_label(self) -> bool:
-        """Whether samples are single numbers of classes."""
-        return self.spec.base == "class_label" and self.spec.stores == "array" and self.is_scalar
+        """Whether samples are single numbers of classes, also as arrays of one."""
+        if self.spec.base != "class_label" or self.spec.stores != "array":
+            return False
+        return self.is_scalar or self.row_shape == (1,) or self.interval == ((1,), (1,))
 
     @property
     def is_picture(self) -> bool:
@@ -199,6 +200,8 @@ class Field:
         for name in ("sample_compression", "chunk_compression"):
             if getattr(spec, name) is not None:
                 found[name] = getattr(spec, name)
+        if self.is_label and not self.is_scalar:
+            found["shape"] = [1]
         return found | ({"info": self.info} if self.info else {})
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
@@ -61,8 +62,9 @@ def write(table: Table, target: Target, advance: Advance, *, consolidated: bool 
     origin = {"source": about["source"], "rows": about["rows"]}
     attributes = about["info"] | {EXPORT_MARK: 1, MARK: {"dataset": 1, "export": origin}}
     root = zarr.open_group(store, mode="w", zarr_format=3, attributes=attributes)
-    for field in table.fields:
-        _write_tensor(root, table, field)
+    for order, field in enumerate(table.fields):
+        entry = replace(field.tensor._entry, order=order)
+        _write_tensor(root, table, field, field.info | {MARK: entry.to_json()})
     if consolidated:
         with warnings.catch_warnings():  # that other libraries may not know consolidated metadata
             warnings.simplefilter("ignore", UserWarning)
@@ -81,8 +83,7 @@ def _store(target: Target) -> Any:
     return FsspecStore.from_url(target.url, storage_options=target.options)
 
 
-def _write_tensor(root: Any, table: Table, field: Field) -> None:
-    attributes = field.info | {MARK: field.tensor._entry.to_json()}
+def _write_tensor(root: Any, table: Table, field: Field, attributes: dict[str, Any]) -> None:
     if field.spec.stores == "text":
         _write_text(root, table, field, attributes)
     elif field.row_shape is not None:

@@ -190,10 +190,15 @@ def _converter(
         return lambda path: read_sample(place.resolve(str(path))) if path else None
     text = have.get("htype") == "text"
     if spec.base == "class_label" and not spec.is_sequence:
-        return _labels(spec, about, have, text)
+        found = _labels(about, have, text)
+        if about.get("shape") != [1]:
+            return found
+        return lambda value: [value if found is None else found(value)]
     if spec.stores == "link":
         return lambda value: link(value) if value else None
-    if spec.stores in ("file", "text") or spec.base.startswith("image"):
+    if spec.stores == "file":
+        return _filled
+    if spec.stores == "text" or spec.base.startswith("image"):
         return None
     if spec.stores == "json":
         return _from_json if text else None
@@ -205,22 +210,27 @@ def _converter(
     return (lambda value: inner(_from_json(value))) if text else inner
 
 
+def _filled(sample: Any) -> Any:
+    """A file; None for one without bytes, which stands for no sample."""
+    return None if sample.path is None and not sample.compressed_bytes else sample
+
+
 def _from_json(value: str) -> Any:
     return json.loads(value) if value else None
 
 
-def _labels(
-    spec: TensorSpec, about: Mapping[str, Any], have: Mapping[str, Any], text: bool
-) -> Convert | None:
-    """Labels, which are numbers of other names, names, or lists of these."""
+def _labels(about: Mapping[str, Any], have: Mapping[str, Any], text: bool) -> Convert | None:
+    """Labels, which are numbers of other names, names, or lists of these in JSON."""
+    names = frozenset(about.get("info", {}).get("class_names", ()))
+
+    def known(value: str) -> Any:
+        return value if value in names or not value.startswith("[") else json.loads(value)
+
     there = have.get("class_names")
-    names = list(about.get("info", {}).get("class_names", ()))
     if there:
-        numbers = {i: names.index(name) for i, name in enumerate(there) if name in names}
-        return lambda value: numbers[int(value)]
-    if text:
-        return lambda value: _from_json(value) if value[:1] in ("[", "") else value
-    return None
+        labels = [known(name) for name in there]
+        return lambda value: labels[int(value)]
+    return (lambda value: known(value) if value else None) if text else None
 
 
 def _array(spec: TensorSpec) -> Convert:

@@ -97,7 +97,7 @@ def _nested(field: ArrowField, first: Any) -> ArrowField:
     dtype = _leaf(first.schema.field(field.key).type) or guessed.column.options["dtype"]
     column = Column(guessed.column.name, {"htype": "generic", "dtype": dtype})
     exact = replace(guessed, column=column, missing=guessed.missing.astype(dtype))
-    return replace(field, column=column, values=_Each(exact.convert))
+    return replace(field, column=column, values=_Each(exact.convert, dtype))
 
 
 def _leaf(kind: Any) -> str | None:
@@ -115,8 +115,16 @@ def _leaf(kind: Any) -> str | None:
 class _Each:
     """Converts a column value by value."""
 
-    def __init__(self, convert: Callable[[Any], Any]) -> None:
+    def __init__(self, convert: Callable[[Any], Any], dtype: str) -> None:
         self._convert = convert
+        self._dtype = dtype
 
     def __call__(self, array: Any) -> list[Any]:
-        return [self._convert(value) for value in array.to_pylist()]
+        return [self._convert(self._typed(value)) for value in array.to_pylist()]
+
+    def _typed(self, value: Any) -> Any:
+        """Lists of numbers as an array; others as they are, to be told by the conversion."""
+        try:
+            return np.array(value, self._dtype) if isinstance(value, list) else value
+        except (TypeError, ValueError):
+            return value
