@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from hubzarr.config import configure
     from hubzarr.datasets import Dataset, DatasetView, Tensor
     from hubzarr.exporting import export
-    from hubzarr.media import link, read
+    from hubzarr.media import Sample, link, read
 
 __version__ = "0.1.0"
 
@@ -53,6 +53,7 @@ __all__ = [
     "Array",
     "Dataset",
     "DatasetView",
+    "Sample",
     "Tensor",
     "View",
     "array",
@@ -89,6 +90,7 @@ _HOMES = {
     "Dataset": "hubzarr.datasets",
     "DatasetView": "hubzarr.datasets",
     "Tensor": "hubzarr.datasets",
+    "Sample": "hubzarr.media",
     "link": "hubzarr.media",
     "read": "hubzarr.media",
     "View": "hubzarr.arrays",

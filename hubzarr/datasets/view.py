@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 __all__ = ["DatasetView"]
 
+#: Attributes of the object itself that may be set.
+_OWN = frozenset({"name", "query_text", "info"})
+
 
 class DatasetView(Queries, SavedViews):
     """Tensors side by side, all rows or some of them.
@@ -226,6 +229,14 @@ class DatasetView(Queries, SavedViews):
         if path in catalog.groups:
             return self._sub(path)
         raise AttributeError(str(not_found(name, list(self.tensors))))
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name[0] != "_" and name not in _OWN:
+            raise InvalidError(
+                f"ds.{name} = ... would set nothing in the dataset: ds.{name}[:] = values or "
+                f"ds.{name}[3] = value sets samples, ds.create_tensor({name!r}) makes a tensor"
+            )
+        object.__setattr__(self, name, value)
 
     def __contains__(self, name: object) -> bool:
         path = join(self._group, str(name).strip("/"))

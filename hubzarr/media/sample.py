@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from hubzarr.errors import InvalidError, SampleError, StorageError
+from hubzarr.errors import InvalidError, InvalidTypeError, SampleError, StorageError
 from hubzarr.media.extras import need
 from hubzarr.media.format import Format, Header
 from hubzarr.media.formats import get_format, sniff
@@ -282,6 +282,8 @@ def read(
 
     Raises
     ------
+    InvalidTypeError
+        `path` is no path.
     SampleError
         With `verify`, the file is missing or broken.
 
@@ -291,6 +293,11 @@ def read(
     >>> read("cat.jpg")
     Sample('cat.jpg')
     """
+    if not isinstance(path, str | os.PathLike):
+        raise InvalidTypeError(
+            f"hub.read takes the path or URL of a file, not {type(path).__name__}; hub.Sample(data) "
+            "is a sample of bytes"
+        )
     sample = Sample(path=path, compression=compression, storage_options=storage_options)
     if verify:
         sample.verify()
