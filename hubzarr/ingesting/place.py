@@ -11,6 +11,7 @@ import stat
 import tempfile
 import weakref
 from collections.abc import Iterator, Mapping
+from operator import itemgetter
 from typing import Any, BinaryIO, NamedTuple, Self, cast
 
 from hubzarr.errors import HubzarrError, InvalidTypeError, NotFoundError
@@ -58,8 +59,11 @@ class Place:
     ('tom.JPG', '.jpg', 'tom', 3, b'...')
     """
 
-    __slots__ = ("__weakref__", "_children", "_copy", "_fs", "_kind", "_size", "options", "url")
+    __slots__ = (
+        "__weakref__", "_children", "_copy", "_fs", "_kind", "_name", "_size", "options", "url",
+    )  # fmt: skip
 
+    _name: str | None
     _fs: tuple[Any, str] | None
     _kind: str | None
     _size: int | None
@@ -84,8 +88,10 @@ class Place:
     @property
     def name(self) -> str:
         """The last part of the path."""
-        path = self.url.partition("::")[0]
-        return path.rpartition("://")[2].rstrip("/").rpartition("/")[2]
+        if self._name is None:
+            path = self.url.partition("::")[0]
+            self._name = path.rpartition("://")[2].rstrip("/").rpartition("/")[2]
+        return self._name
 
     @property
     def suffix(self) -> str:
@@ -240,7 +246,7 @@ class Place:
         self.url, self.options, self._kind, self._size = state
 
     def _forget(self) -> None:
-        self._fs = self._kind = self._size = self._children = self._copy = None
+        self._fs = self._name = self._kind = self._size = self._children = self._copy = None
 
     def _related(self, url: str, kind: str | None = None, size: int | None = None) -> Self:
         other = object.__new__(type(self))
@@ -279,7 +285,7 @@ class Place:
     def _listed(self) -> list[Place]:
         try:
             found = _local_entries(self.url) if self.is_local else self._remote_entries()
-            entries = sorted(found)
+            entries = sorted(found, key=itemgetter(0))
         except Exception as error:
             raise self._error(error, "list") from error
         path, mark, rest = self.url.partition("::")
@@ -347,7 +353,7 @@ class Place:
 
 
 class _Entry(NamedTuple):
-    """One line of a listing; sorted by name, which no other entry has."""
+    """One line of a listing."""
 
     name: str
     kind: str
