@@ -310,8 +310,6 @@ class Dataset(Versions, DatasetView):
         """Drop everything written since the last commit."""
         self._session.discard()
 
-    reset = discard
-
     def refresh(self) -> bool:
         """Take in what others committed; says whether there was anything."""
         return self._session.refresh()

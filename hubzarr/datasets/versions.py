@@ -2,16 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 from hubzarr.arrays.history import History, plain_point
 from hubzarr.datasets.differences import RowDiff, row_diff
-from hubzarr.errors import InvalidError, NotFoundError
+from hubzarr.errors import InvalidError, InvalidNameError, NotFoundError
 from hubzarr.history.manifest import Commit
+from hubzarr.names import parse_point
 from hubzarr.session import branching
+from hubzarr.session.log import state_at
 from hubzarr.session.merge import Conflicting
 
-__all__ = ["Versions"]
+__all__ = ["Commits", "Versions"]
+
+
+class Commits(list[Commit]):
+    """Commits as a list that prints as a table."""
+
+    def __repr__(self) -> str:
+        rows = [
+            (c.address, c.id, c.time[:19].replace("T", " "), c.author, c.message or "")
+            for c in self
+        ]
+        widths = [max((len(row[i]) for row in rows), default=0) for i in range(4)]
+        lines = (
+            "  ".join([*(cell.ljust(w) for cell, w in zip(row, widths, strict=False)), row[4]])
+            for row in rows
+        )
+        return "\n".join(line.rstrip() for line in lines)
 
 
 class Versions(History):
@@ -81,6 +99,93 @@ class Versions(History):
             finally:
                 session.in_transaction = inside
 
+    def log(self, limit: int | None = None, *, syncs: bool = False) -> Commits:
+        """Commits that led to this state, newest first; prints as a table.
+
+        Parameters
+        ----------
+        limit : int, optional
+            How many at most.
+        syncs : bool
+            Automatic syncs too, which have no message.
+        """
+        return Commits(super().log(limit, syncs=syncs))
+
+    def checkout(self, address: str | Commit, create: bool = False) -> Self:
+        """Move this handle to another version, or to a commit; writes are committed first.
+
+        Parameters
+        ----------
+        address : str or Commit
+            A version, whose newest state it is; a commit, its id or ``version@number``, which
+            only reads. To change an earlier state, check it out and then a new version with
+            `create`.
+        create : bool
+            Start the version from the present state first.
+
+        Raises
+        ------
+        NotFoundError
+            There is no such version or commit.
+
+        Examples
+        --------
+        >>> import hubzarr as hub
+        >>> ds = hub.empty("examples/checkout_dataset")
+        >>> ds.create_tensor("x").append(1)
+        >>> one = ds.commit("one")
+        >>> ds.x.append(2)
+        >>> _ = ds.commit("two")
+        >>> len(ds.checkout(one.id)), len(ds.checkout("main")), len(ds.checkout(one))
+        (1, 2, 1)
+        """
+        target = address.address if isinstance(address, Commit) else address
+        if not create:
+            target = self._address(target)
+        branching.checkout(self._session, target, create=create)
+        return self
+
+    def _address(self, text: str) -> str:
+        """The version and point of a commit that is given by its id alone."""
+        session = self._session
+        if "@" in text or text in self.branches or not _is_id(text):
+            return text
+        for version in sorted(self.branches, key=lambda name: name != session.version):
+            try:
+                state_at(session, f"{version}@{text}")
+            except NotFoundError:
+                continue
+            return f"{version}@{text}"
+        raise NotFoundError(
+            f"no version {text!r}, and no commit of that id; see ds.branches and ds.commits"
+        )
+
+    def reset(self) -> None:
+        """Go back to the last commit with a message; everything written since is dropped.
+
+        What was stored already, by itself or by `flush`, stays in the history, as do commits
+        without a message of other writers: a new commit has the content of the last named one.
+
+        Examples
+        --------
+        >>> import hubzarr as hub
+        >>> ds = hub.empty("examples/reset")
+        >>> ds.create_tensor("x").append(1)
+        >>> _ = ds.commit("one")
+        >>> ds.x[0] = 5
+        >>> ds.flush()
+        >>> ds.reset()
+        >>> ds.x.numpy(), ds.has_head_changes
+        (array([1]), False)
+        """
+        session = self._session
+        with session.lock:
+            session.discard()
+            if session.manifest.commit.message is None:
+                last = next((c for c in self.log() if c.message is not None), None)
+                if last is not None:
+                    branching.revert(session, last.address, f"Reset to {last.address}")
+
     @property
     def has_head_changes(self) -> bool:
         """Whether anything changed since the last commit with a message."""
@@ -102,8 +207,9 @@ class Versions(History):
             if c.message is not None
         ]  # fmt: skip
 
-    def get_commit_details(self, commit_id: str) -> dict[str, Any]:
+    def get_commit_details(self, commit_id: str | Commit) -> dict[str, Any]:
         """One of `commits`, by its id."""
+        commit_id = commit_id.id if isinstance(commit_id, Commit) else commit_id
         for commit in self.commits:
             if commit["commit"] == commit_id:
                 return commit
@@ -146,3 +252,10 @@ class Versions(History):
         if name == self._session.version:
             raise InvalidError(f"{name!r} is the version of this handle: check out another first")
         branching.delete_version(self._session.storage, name, self._session.author)
+
+
+def _is_id(text: str) -> bool:
+    try:
+        return isinstance(parse_point(text), str)
+    except InvalidNameError:
+        return False
