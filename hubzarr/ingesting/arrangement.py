@@ -26,7 +26,7 @@ from hubzarr.ingesting.blocks import (
 )
 from hubzarr.ingesting.columns import as_json, clean_names
 from hubzarr.ingesting.source import Column, Skipped
-from hubzarr.ingesting.splits import SPLITS
+from hubzarr.ingesting.splits import SPLITS, in_order
 
 __all__ = ["arrange", "join"]
 
@@ -222,7 +222,7 @@ def _split_source(
     info: dict[str, Any],
     skipped: tuple[Skipped, ...],
 ) -> BlockSource:
-    names = sorted(splits, key=lambda split: (SPLITS.index(split), split))
+    names = in_order(splits)
     first = [replace(array, name=name) for name, array in splits[names[0]].items()]
     columns, _ = _columns(first)
     cleaned = clean_names(array.name for array in first)

@@ -27,6 +27,7 @@ from hubzarr.ingesting.coco_rows import (
 from hubzarr.ingesting.files import count_formats, find_files, image_options, read_sample
 from hubzarr.ingesting.place import Place
 from hubzarr.ingesting.source import UNIT_BYTES, UNIT_FILES, Column, Skipped, Unit
+from hubzarr.ingesting.splits import in_order
 
 __all__ = ["KIND", "CocoSource", "matches", "open_source"]
 
@@ -104,7 +105,7 @@ def open_source(
         *object_columns(content),
         *panoptic_columns(content),
     ]
-    splits = sorted({each.split for each in sets})
+    splits = in_order({each.split for each in sets})
     if len(splits) > 1:
         columns.append(Column("split", {"htype": "class_label", "class_names": splits}))
     info = {

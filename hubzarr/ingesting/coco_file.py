@@ -10,8 +10,8 @@ from typing import Any
 import msgspec
 
 from hubzarr.errors import InvalidError, SampleError
-from hubzarr.ingesting.folders import split_of
 from hubzarr.ingesting.place import Place
+from hubzarr.ingesting.splits import is_split
 
 __all__ = [
     "Annotation",
@@ -239,8 +239,8 @@ def _check_once(sets: list[CocoSet]) -> None:
 def _split_of_file(place: Place) -> str:
     """``train2017`` of ``instances_train2017.json``; else that of the folder, as Roboflow does."""
     words = re.split(r"[_.\-\s]+", place.name.removesuffix(".json"))
-    found = [word for word in words if split_of(word) is not None]
+    found = [word for word in words if is_split(word)]
     folder = place.parent().name
     if len(found) == 1:
         return found[0]
-    return folder if split_of(folder) is not None else ""
+    return folder if is_split(folder) else ""

@@ -1,49 +1,28 @@
 """Folders of images: a folder for each class, or images alone.
 
-The class of an image is the folder it lies in: ``cats/tom.jpg`` is a ``cats``, and
-``cats/wild/leo.jpg`` a ``cats/wild``. Folders named train, test, val or the like above
-the classes become the column ``split``. A folder without classes gives the images and
+What folders mean tells `class_folders`. A folder without classes gives the images and
 their file names.
 """
 
 from __future__ import annotations
 
-import itertools
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from hubzarr.errors import HubzarrError, InvalidError, SampleError
+from hubzarr.ingesting.class_folders import Layout, layout_of
 from hubzarr.ingesting.files import find_file, format_of, image_options, lazy_sample
 from hubzarr.ingesting.place import Place
 from hubzarr.ingesting.source import Column, Skipped, Unit, path_units
 
-__all__ = ["KIND", "SPLITS", "FolderSource", "matches", "open_source", "split_of"]
+__all__ = ["KIND", "FolderSource", "matches", "open_source"]
 
 KIND = "folders"
 
-#: Names of folders that part a dataset for training, and what they mean.
-SPLITS = {
-    **dict.fromkeys(("train", "training", "train_images", "seg_train"), "train"),
-    **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
-    **dict.fromkeys(("test", "testing", "test_images", "seg_test"), "test"),
-}
 # So many files are listed once; of more, the list is made again instead of kept.
 _KEPT = 200_000
-# One such folder alone holds no class of its name.
-_NO_CLASSES = frozenset({"data", "images", "image", "img", "imgs", "jpegimages", "photos"})
-
-
-def split_of(name: str) -> str | None:
-    """What a folder's name says of the split in it; also with a year, as COCO has it.
-
-    Examples
-    --------
-    >>> split_of("train2017"), split_of("Valid"), split_of("cats")
-    ('train', 'val', None)
-    """
-    return SPLITS.get(name.lower().rstrip("0123456789").rstrip("_-"))
 
 
 def matches(place: Place) -> bool:
@@ -90,7 +69,7 @@ def open_source(
     ...     print(column.name, column.options)
     images {'htype': 'image', 'sample_compression': 'jpeg'}
     labels {'htype': 'class_label', 'class_names': ['cats', 'dogs']}
-    split {'htype': 'class_label', 'class_names': ['test', 'train']}
+    split {'htype': 'class_label', 'class_names': ['train', 'test']}
     """
     folders: Counter[str] = Counter()
     formats: Counter[str] = Counter()
@@ -109,31 +88,15 @@ def open_source(
                 kept = None
     if not formats:
         raise InvalidError(f"no images in {place.url!r}; expected files such as cats/tom.jpg")
-    # A few loose images beside folders of classes are left out; folders beside many
-    # loose images are no classes.
-    loose = folders.get("", 0) > formats.total() / 2
-    layout = _Layout({}, {}, {}) if loose else _layout(folders)
+    layout = layout_of(folders)
     paths = [path for path, _ in kept if format_of(path)] if kept else list(first.values())
     images = image_options(
         place, paths, formats, sample_compression=sample_compression, dtype=dtype
     )
-    columns = [Column("images", images)]
-    if layout.classes:
-        columns.append(Column("labels", _labels(layout.classes)))
-    if layout.splits:
-        columns.append(Column("split", _labels(layout.splits)))
+    columns = [Column("images", images), *layout.columns]
     if filenames or (filenames is None and not layout.classes):
         columns.append(Column("filenames", {"htype": "text"}))
     return FolderSource(place, tuple(columns), {"formats": dict(formats)}, layout, kept)
-
-
-@dataclass(frozen=True)
-class _Layout:
-    """What folders mean: of each, the class and the split."""
-
-    classes: dict[str, int]
-    splits: dict[str, int]
-    folders: dict[str, tuple[str, str]]
 
 
 @dataclass(frozen=True)
@@ -143,7 +106,7 @@ class FolderSource:
     root: Place
     columns: tuple[Column, ...]
     info: dict[str, Any]
-    layout: _Layout
+    layout: Layout
     files: list[tuple[str, int]] | None
     kind: str = KIND
 
@@ -158,62 +121,20 @@ class FolderSource:
 
     def rows(self, unit: Unit) -> Iterator[dict[str, Any] | Skipped]:
         """The images of a unit, not decoded."""
-        names = {column.name for column in self.columns}
-        classes, splits = self.layout.classes, self.layout.splits
-        meaning, filenames = self.layout.folders, "filenames" in names
+        filenames = any(column.name == "filenames" for column in self.columns)
         for path in unit.payload:
-            folder, _, name = path.rpartition("/")
-            if format_of(name) is None:
+            if format_of(path.rpartition("/")[2]) is None:
                 yield Skipped(path, "its name is none of an image", broken=False)
                 continue
-            split, label = meaning.get(folder, ("", ""))
-            if classes and label not in classes:
+            labels = self.layout.row(path)
+            if labels is None:
                 yield Skipped(path, "it lies outside the folders of classes", broken=False)
                 continue
             try:
-                row: dict[str, Any] = {"images": lazy_sample(self.root, path)}
+                row: dict[str, Any] = {"images": lazy_sample(self.root, path), **labels}
             except SampleError as error:
                 yield Skipped(path, error.message)
                 continue
-            if classes:
-                row["labels"] = classes[label]
-            if splits:
-                row["split"] = splits[split]
             if filenames:
                 row["filenames"] = path
             yield row
-
-
-def _layout(folders: Iterable[str]) -> _Layout:
-    """Tell classes and splits from the folders that images are in."""
-    paths = {folder: folder.split("/") if folder else [] for folder in folders}
-    shared = _shared_depth(list(paths.values()))
-    rest = {folder: parts[shared:] for folder, parts in paths.items()}
-    parted = all(parts and split_of(parts[0]) for parts in rest.values())
-    meaning = {
-        folder: (parts[0], "/".join(parts[1:])) if parted else ("", "/".join(parts))
-        for folder, parts in rest.items()
-    }
-    classes = sorted({label for _, label in meaning.values()} - {""})
-    if [name.lower() for name in classes] in ([name] for name in _NO_CLASSES):
-        classes = []
-    splits = sorted({split for split, _ in meaning.values()})
-    if len(splits) < 2:
-        splits = []
-    return _Layout(_numbered(classes), _numbered(splits), meaning)
-
-
-def _shared_depth(paths: list[list[str]]) -> int:
-    """How many folders lead to all images alike; a single folder is a class of its own."""
-    if len(paths) < 2:
-        return max(len(paths[0]) - 1, 0)
-    columns = itertools.takewhile(lambda parts: len(set(parts)) == 1, zip(*paths, strict=False))
-    return len(list(columns))
-
-
-def _numbered(names: list[str]) -> dict[str, int]:
-    return {name: number for number, name in enumerate(names)}
-
-
-def _labels(names: dict[str, int]) -> dict[str, Any]:
-    return {"htype": "class_label", "class_names": list(names)}

@@ -19,7 +19,7 @@ from hubzarr.ingesting.arrow import ArrowField, Known, arrow_fields, pyarrow
 from hubzarr.ingesting.hf_features import features_of, with_features
 from hubzarr.ingesting.place import Place
 from hubzarr.ingesting.source import Block, Column, Row, Skipped, Source, Unit
-from hubzarr.ingesting.splits import SPLITS
+from hubzarr.ingesting.splits import in_order
 from hubzarr.media.extras import need
 
 __all__ = ["KIND", "from_huggingface", "huggingface_place", "matches", "open_source"]
@@ -358,7 +358,7 @@ class SplitRows:
 
 
 def _source(splits: Mapping[str, _Rows]) -> SplitRows:
-    names = tuple(sorted(splits, key=lambda n: (SPLITS.index(n) if n in SPLITS else 99, n)))
+    names = tuple(in_order(splits))
     first = splits[names[0]].first()
     for name in names[1:]:
         other = splits[name].first().schema.remove_metadata()

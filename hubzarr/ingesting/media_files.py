@@ -1,7 +1,7 @@
 """Folders of files that are samples: video, audio, volumes, point clouds, meshes.
 
-One file is one row, and its bytes stay as they are. Folders are classes, and folders named
-train, val or test above them splits, as `folders` has it for images. Files of formats that
+One file is one row, and its bytes stay as they are. What folders mean tells `class_folders`.
+Files of formats that
 differ are brought into the most frequent one: without loss where only the packing differs
 (``.nii`` and ``.nii.gz``, ``.las`` and ``.laz``), else by decoding and encoding.
 """
@@ -12,13 +12,13 @@ import gzip
 import io
 import itertools
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from hubzarr.errors import InvalidError, SampleError
+from hubzarr.ingesting.class_folders import Layout, layout_of
 from hubzarr.ingesting.files import find_files, format_of, prevailing, read_sample
-from hubzarr.ingesting.folders import split_of
 from hubzarr.ingesting.place import Place
 from hubzarr.ingesting.source import Column, Skipped, Unit, file_units
 from hubzarr.media import Sample, get_format
@@ -26,14 +26,9 @@ from hubzarr.media.extras import need
 from hubzarr.media.formats import by_extension
 from hubzarr.media.guard import broken_unless_read
 
-__all__ = ["Layout", "MediaSource", "layout_of", "media_source", "prevails", "repacked"]
+__all__ = ["MediaSource", "media_source", "prevails", "repacked"]
 
 _LOOK = 200
-# A folder of such a name holds all there is, not a class.
-_NO_CLASSES = frozenset(
-    {"audio", "clips", "data", "files", "meshes", "points", "sounds", "velodyne"}
-    | {"velodyne_points", "video", "videos", "volumes", "wav", "wavs"}
-)
 _DEPTH = 6  # folders within folders that are looked at to recognise a place
 
 
@@ -56,70 +51,6 @@ def prevails(place: Place, *kinds: str) -> bool:
             found[get_format(name).kind] += 1
     ours = sum(found[kind] for kind in kinds)
     return ours > 0 and 2 * ours > found.total()
-
-
-@dataclass(frozen=True)
-class Layout:
-    """What folders mean: of each, the class and the split.
-
-    Attributes
-    ----------
-    classes, splits : dict
-        Numbers by name; empty where folders are none.
-    folders : dict
-        Split and class by the path of a folder.
-    """
-
-    classes: dict[str, int] = field(default_factory=dict)
-    splits: dict[str, int] = field(default_factory=dict)
-    folders: dict[str, tuple[str, str]] = field(default_factory=dict)
-
-    @property
-    def columns(self) -> tuple[Column, ...]:
-        """Those of classes and splits."""
-        named = (("labels", self.classes), ("split", self.splits))
-        return tuple(
-            Column(name, {"htype": "class_label", "class_names": list(numbers)})
-            for name, numbers in named
-            if numbers
-        )
-
-    def row(self, path: str) -> dict[str, Any] | None:
-        """What a file's row has of these columns; None if it lies outside of the classes."""
-        split, label = self.folders.get(path.rpartition("/")[0], ("", ""))
-        if self.classes and label not in self.classes:
-            return None
-        row = {"labels": self.classes[label]} if self.classes else {}
-        return {**row, "split": self.splits[split]} if self.splits else row
-
-
-def layout_of(paths: Iterable[str]) -> Layout:
-    """Tell classes and splits from the folders that files lie in.
-
-    Examples
-    --------
-    >>> layout_of(["train/cat/a.wav", "train/dog/b.wav", "test/cat/c.wav"]).classes
-    {'cat': 0, 'dog': 1}
-    """
-    files = Counter(path.rpartition("/")[0] for path in paths)
-    if files[""] > files.total() / 2:
-        return Layout()
-    parts = {folder: folder.split("/") if folder else [] for folder in files}
-    columns = zip(*parts.values(), strict=False) if len(parts) > 1 else ()
-    shared = len(list(itertools.takewhile(lambda names: len(set(names)) == 1, columns)))
-    if len(parts) == 1:
-        shared = max(len(next(iter(parts.values()))) - 1, 0)
-    inner = {folder: names[shared:] for folder, names in parts.items()}
-    parted = all(names and split_of(names[0]) for names in inner.values())
-    meaning = {
-        folder: (split_of(names[0]) or "", "/".join(names[1:])) if parted else ("", "/".join(names))
-        for folder, names in inner.items()
-    }
-    classes = sorted({label for _, label in meaning.values()} - {""})
-    if len(classes) == 1 and classes[0].lower() in _NO_CLASSES:
-        classes = []
-    splits = sorted({split for split, _ in meaning.values()})
-    return Layout(_numbered(classes), _numbered(splits) if len(splits) > 1 else {}, meaning)
 
 
 @dataclass(frozen=True)
@@ -225,17 +156,17 @@ def media_source(
     (['audio', 'labels'], {'htype': 'audio', 'sample_compression': 'wav'})
     """
     formats: Counter[str] = Counter()
-    paths = []
+    folders: Counter[str] = Counter()
     single = place.is_file()
     root = place.parent() if single else place
     for file in [place] if single else place.walk():
         found = next((name for one in media if (name := format_of(file.name, one))), None)
         if found is not None:
             formats[found] += 1
-            paths.append(file.relative(root))
+            folders[file.relative(root).rpartition("/")[0]] += 1
     if not formats:
         raise InvalidError(f"no files of {' or '.join(media)} in {place.url!r}")
-    layout = layout_of(paths) if classes else Layout()
+    layout = layout_of(folders) if classes else Layout()
     options = {**column.options}
     options.setdefault("sample_compression", prevailing(formats))
     columns = [Column(column.name, options), *layout.columns, *more]
@@ -279,7 +210,3 @@ def _converted(sample: Sample, options: dict[str, Any]) -> Sample:
 
 def _is_media(name: str) -> bool:
     return by_extension(name) is not None
-
-
-def _numbered(names: list[str]) -> dict[str, int]:
-    return {name: number for number, name in enumerate(names)}

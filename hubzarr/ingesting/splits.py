@@ -1,20 +1,49 @@
-"""Splits of a data set, told by the names of its files: train, test, validation."""
+"""Splits of a data set, told by the names of its files and folders: train, validation, test."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from hubzarr.ingesting.place import Place
 from hubzarr.ingesting.source import Column
 
-__all__ = ["SPLITS", "Splits", "relative_paths", "splits_of"]
+__all__ = ["SPLITS", "Splits", "in_order", "is_split", "relative_paths", "splits_of"]
 
-SPLITS = ("train", "training", "test", "testing", "val", "valid", "validation", "dev", "eval")
-"""Names of splits, in the order in which they are numbered."""
+#: Names of splits, in the order in which they are numbered.
+SPLITS = ("train", "training", "val", "valid", "validation", "dev", "eval", "test", "testing")
 
 _WORD = re.compile(r"[A-Za-z]+")
+
+
+def is_split(name: str) -> bool:
+    """Whether a folder of this name is a split; also with a year, as COCO has it.
+
+    Examples
+    --------
+    >>> is_split("train2017"), is_split("Valid"), is_split("seg_test"), is_split("cats")
+    (True, True, True, False)
+    """
+    return _plain(name) in SPLITS
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Names of splits in the order in which they are numbered.
+
+    Examples
+    --------
+    >>> in_order({"test2017", "val2017", "train2017", "unlabeled2017"})
+    ['train2017', 'val2017', 'test2017', 'unlabeled2017']
+    """
+    places = {name: number for number, name in enumerate(SPLITS)}
+    return sorted(names, key=lambda name: (places.get(_plain(name), len(places)), name))
+
+
+def _plain(name: str) -> str:
+    """``train`` of ``train2017``, ``seg_train`` and ``train_images``."""
+    plain = name.lower().rstrip("0123456789").rstrip("_-")
+    return plain.removeprefix("seg_").removesuffix("_images")
 
 
 class Splits:
@@ -51,7 +80,7 @@ def splits_of(paths: Sequence[str]) -> Splits:
     found = {path: _split(path) for path in paths}
     if None in found.values():
         return Splits([], {})
-    names = sorted({name for name in found.values() if name}, key=SPLITS.index)
+    names = in_order({name for name in found.values() if name})
     return Splits(names, {path: names.index(name) for path, name in found.items() if name})
 
 

@@ -25,10 +25,10 @@ from hubzarr.ingesting.files import (
     image_options,
     read_sample,
 )
-from hubzarr.ingesting.folders import split_of
 from hubzarr.ingesting.place import Place
 from hubzarr.ingesting.plain_xml import parse_xml
 from hubzarr.ingesting.source import Column, Skipped, Unit, file_units
+from hubzarr.ingesting.splits import in_order, is_split
 from hubzarr.media.extras import need
 
 __all__ = ["KIND", "VocSource", "matches", "open_source"]
@@ -107,7 +107,7 @@ def open_source(
             columns.append(
                 Column(f"annotations/{name}", {"htype": "segment_mask", "dtype": "uint8"})
             )
-    split_names = sorted(set(splits.values()))
+    split_names = in_order(set(splits.values()))
     if len(split_names) > 1:
         columns.append(Column("split", {"htype": "class_label", "class_names": split_names}))
     return VocSource(place, tuple(columns), {"formats": dict(formats)}, index, list(names), splits)
@@ -296,11 +296,15 @@ def _splits(place: Place, annotations: list[str]) -> dict[str, str]:
                     if line.strip():
                         listed[base, line.split()[0]] = name
     return {
-        path: listed.get((_base(path), _stem(path)))
-        or split_of(path.partition("/")[0] if "/" in path else "")
-        or _UNASSIGNED
+        path: listed.get((_base(path), _stem(path))) or _split_folder(path) or _UNASSIGNED
         for path in annotations
     }
+
+
+def _split_folder(path: str) -> str | None:
+    """The first folder of a path, if it is a split."""
+    folder, slash, _ = path.partition("/")
+    return folder if slash and is_split(folder) else None
 
 
 def _base(path: str) -> str:

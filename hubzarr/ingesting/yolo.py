@@ -24,9 +24,9 @@ from hubzarr.ingesting.files import (
     image_options,
     read_sample,
 )
-from hubzarr.ingesting.folders import split_of
 from hubzarr.ingesting.place import Place
 from hubzarr.ingesting.source import Column, Skipped, Unit, file_units
+from hubzarr.ingesting.splits import in_order, is_split
 from hubzarr.media.extras import need
 
 __all__ = ["KIND", "YoloSource", "matches", "open_source"]
@@ -123,7 +123,7 @@ def open_source(
         columns.append(
             Column("annotations/keypoints", {"htype": "keypoints_coco", "dtype": "float32"})
         )
-    splits = sorted({split for path in images if (split := _split(path))})
+    splits = in_order({split for path in images if (split := _split(path))})
     if len(splits) > 1:
         columns.append(Column("split", {"htype": "class_label", "class_names": splits}))
     return YoloSource(
@@ -343,7 +343,7 @@ def _text_of(image: str, labels: str = "labels") -> str:
 
 def _split(path: str) -> str | None:
     """The folder that tells the split: ``train`` of ``images/train/tom.jpg``."""
-    return next((part for part in path.split("/")[:-1] if split_of(part)), None)
+    return next((part for part in path.split("/")[:-1] if is_split(part)), None)
 
 
 def _is_text(name: str) -> bool:

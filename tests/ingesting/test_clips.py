@@ -12,7 +12,6 @@ import pytest
 from hubzarr.errors import InvalidError
 from hubzarr.htypes import prepare, tensor_spec
 from hubzarr.ingesting import clips
-from hubzarr.ingesting.media_files import layout_of
 from hubzarr.ingesting.place import Place
 from hubzarr.ingesting.recognise import recognise
 from tests.ingesting.flat import options, rows, skipped
@@ -95,28 +94,10 @@ def test_audio_of_many_formats_is_kept_without_loss():
 def test_splits_above_classes(tmp_path):
     place = fill(tmp_path, "train/cat/a.wav", "train/dog/b.wav", "test/cat/c.wav", "notes.txt")
     source = clips.open_source(place)
-    assert options(source)["split"]["class_names"] == ["test", "train"]
+    assert options(source)["split"]["class_names"] == ["train", "test"]
     found = [row for unit in source.units() for row in source.rows(unit) if isinstance(row, dict)]
-    assert [(row["labels"], row["split"]) for row in found] == [(0, 0), (0, 1), (1, 1)]
+    assert [(row["labels"], row["split"]) for row in found] == [(0, 1), (0, 0), (1, 0)]
     assert [(one.what, one.broken) for one in skipped(source)] == [("notes.txt", False)]
-
-
-@pytest.mark.parametrize(
-    ("paths", "classes", "splits"),
-    [
-        (["a.wav", "b.wav"], {}, {}),
-        (["x/cat/a.wav", "x/dog/b.wav"], {"cat": 0, "dog": 1}, {}),
-        (["cat/a.wav", "cat/wild/b.wav"], {"wild": 0}, {}),
-        (["dog/a.wav", "cat/wild/b.wav"], {"cat/wild": 0, "dog": 1}, {}),
-        (["clips/a.wav"], {}, {}),
-        (["training/velodyne/1.bin", "testing/velodyne/1.bin"], {}, {"test": 0, "train": 1}),
-        (["train/a.wav", "test/b.wav"], {}, {"test": 0, "train": 1}),
-        (["a.wav", "b.wav", "c.wav", "old/d.wav"], {}, {}),
-    ],
-)
-def test_layout(paths, classes, splits):
-    made = layout_of(paths)
-    assert (made.classes, made.splits) == (classes, splits)
 
 
 def test_files_that_lie_outside_are_told(tmp_path):

@@ -50,8 +50,8 @@ def test_splits(tmp_path: Path):
     for path in ("train/a/1.jpg", "train/b/2.jpg", "Valid/a/3.jpg"):
         picture(tmp_path / path)
     source = _source(tmp_path)
-    assert options_of(source)["split"]["class_names"] == ["Valid", "train"]
-    assert [row["split"] for row in rows_of(source)] == [0, 1, 1]
+    assert options_of(source)["split"]["class_names"] == ["train", "Valid"]
+    assert [row["split"] for row in rows_of(source)] == [1, 0, 0]
     assert _labels(source) == ["a", "a", "b"]
 
 
