@@ -154,6 +154,7 @@ def _entries(
     if roles.boxes is not None:
         boxes = boxes_as(roles.boxes, of(roles.boxes), shape, "pixel", "LTWH")
     labels, masks, polygons = of(roles.labels), of(roles.masks), of(roles.polygons)
+    labels = None if labels is None else np.asarray(labels).reshape(-1)
     points = of(roles.keypoints)
     if masks is not None and masks.ndim == 2:
         masks = masks[:, :, None]

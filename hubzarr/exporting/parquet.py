@@ -108,7 +108,7 @@ def _writer(file: Any, schema: Any, compression: str) -> Any:
     parquet = pyarrow("pyarrow.parquet")
     try:
         return parquet.ParquetWriter(file, schema, compression=compression)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, pyarrow().ArrowException) as error:
         raise InvalidError(f"compression={compression!r}: {error}") from error
 
 

@@ -74,7 +74,7 @@ def _first(table: Table, htype: str, group: str | None = None, single: bool = Tr
         for field in table.fields
         if field.spec.base == htype
         and not field.spec.is_link
-        and (single or (not field.is_label and field.name != "split"))
+        and (single or (not field.is_scalar and field.name != "split"))
     ]
     beside = [field for field in found if field.name.rpartition("/")[0] == group]
     return next(iter([*beside, *found]), None)

@@ -151,7 +151,7 @@ def _polygons(roles: Roles, samples: dict[str, Any], shape: tuple[int, ...]) -> 
 def _posed(roles: Roles, samples: dict[str, Any], shape: tuple[int, ...], boxes: Any) -> list[Any]:
     keypoints = samples[roles.keypoints.name] if roles.keypoints is not None else None
     found = np.asarray(keypoints, np.float64)
-    objects = found.T.reshape(found.shape[1], -1, 3).copy()
+    objects = found.T.reshape(found.shape[1], found.shape[0] // 3, 3).copy()
     objects[:, :, :2] = _fractions(roles, objects[:, :, :2], shape)
     return [
         np.concatenate([box, points.reshape(-1)])

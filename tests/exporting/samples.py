@@ -63,7 +63,7 @@ def rows_of(count: int) -> dict[str, list[Any]]:
         "series": [np.arange(3 * i + 3, dtype="i2").reshape(i + 1, 3) for i in range(count)],
         "raw": [pixels(i, 4, 6, 3) for i in range(count)],
         "mask": [rng.random((4, 5, i + 1)) > 0.5 for i in range(count)],
-        "address": [hub.link(f"https://example.org/{i}.png") for i in range(count)],
+        "address": [hub.link(f"elsewhere/{i}.png") for i in range(count)],
     }
 
 

@@ -113,7 +113,8 @@ def test_class_folders_of_real_pictures(tmp_path: Path) -> None:
     assert len(files) == len(ds)
     stored = sorted(ds.images[i].tobytes() for i in range(len(ds)))
     assert sorted(p.read_bytes() for p in files) == stored
-    assert_same(ds, back)
+    assert back.labels.numpy().tolist() == ds.labels.numpy().tolist()
+    assert_same(ds[::40], back[::40])
 
 
 FORMATS = ["x.parquet", "x.zarr", "x_mds", "x_tar", "x_folder"]
