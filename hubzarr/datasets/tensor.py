@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from hubzarr.datasets.catalog import catalog_of, not_found
 from hubzarr.datasets.columns import Column, column_of
 from hubzarr.datasets.entry import TensorEntry
 from hubzarr.datasets.info import Info
+from hubzarr.datasets.inplace import InPlace
 from hubzarr.datasets.ragged import RaggedColumn, interval_of
 from hubzarr.datasets.rows import Rows, as_numbers, check_rows, select_rows
 from hubzarr.datasets.uniform import UniformColumn
@@ -24,7 +26,7 @@ from hubzarr.session import Session
 __all__ = ["Tensor"]
 
 
-class Tensor:
+class Tensor(InPlace):
     """The samples of one kind in a dataset, or some of them.
 
     Indexing selects samples and then elements inside them; nothing is read before
@@ -168,6 +170,16 @@ class Tensor:
     def num_samples(self) -> int:
         """Number of samples selected."""
         return len(self._selected())
+
+    @property
+    def sample_indices(self) -> list[int]:
+        """Numbers of the selected samples in the dataset."""
+        return [int(row) for row in self._selected()]
+
+    @property
+    def size(self) -> int:
+        """Number of elements of the selected samples together."""
+        return sum(math.prod(shape) for shape in self.shapes())
 
     @property
     def is_dynamic(self) -> bool:
@@ -389,11 +401,24 @@ class Tensor:
     def __setitem__(self, key: Any, value: Any) -> None:
         target = self[key]
         if isinstance(value, Tensor):
+            if value.is_same(target):  # the result of an operator in place
+                return
             value = value.values()
-        if target._row is not None:
-            writing.update(self._session, self._path, target._row, value, target._subs)
+        target._assign(value)
+
+    def _assign(self, values: Any) -> None:
+        if self._row is not None:
+            writing.update(self._session, self._path, self._row, values, self._subs)
         else:
-            writing.update_many(self._session, self._path, target._selected(), value, target._subs)
+            writing.update_many(self._session, self._path, self._selected(), values, self._subs)
+
+    def is_same(self, other: Tensor) -> bool:
+        """Whether another handle selects the same samples of the same tensor."""
+        return (
+            (self._session, self._path, self._row) == (other._session, other._path, other._row)
+            and repr(self._subs) == repr(other._subs)
+            and self.sample_indices == other.sample_indices
+        )
 
     def pop(self, index: int | Sequence[int] | slice | None = None) -> None:
         """Remove samples, by default the last. Other tensors keep theirs: see `Dataset.pop`."""

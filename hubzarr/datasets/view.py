@@ -56,6 +56,10 @@ class DatasetView(Queries, SavedViews):
     (2, [[3, 4], [5, 6]], [3, 4])
     """
 
+    name: str
+    #: What selected the rows; "" if they were selected by their numbers.
+    query_text: str
+
     def __init__(
         self,
         session: Session,
@@ -66,14 +70,11 @@ class DatasetView(Queries, SavedViews):
         chosen: tuple[str, ...] | None = None,
         query: str = "",
     ) -> None:
-        self._session = session
-        self._group = group
-        self._rows = rows
-        self._row = row
-        self._chosen = chosen
-        self.name = name
-        #: What selected the rows; "" if they were selected by their numbers.
-        self.query_text = query
+        # Not one by one: __setattr__ is there for names of tensors, and takes its time.
+        self.__dict__.update(
+            _session=session, _group=group, _rows=rows, _row=row, _chosen=chosen, name=name,
+            query_text=query,
+        )  # fmt: skip
 
     # -- what there is -------------------------------------------------------------
 
@@ -174,6 +175,11 @@ class DatasetView(Queries, SavedViews):
 
     num_samples = min_len
 
+    @property
+    def min_view(self) -> DatasetView:
+        """The rows that all tensors have."""
+        return self._select(rows=self._selected(), row=None)
+
     def __len__(self) -> int:
         return len(self._selected())
 
@@ -231,12 +237,14 @@ class DatasetView(Queries, SavedViews):
         raise AttributeError(str(not_found(name, list(self.tensors))))
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name[0] != "_" and name not in _OWN:
+        if name[0] == "_" or name in _OWN:
+            object.__setattr__(self, name, value)
+        elif not (isinstance(value, Tensor) and name in self and value.is_same(self[name])):
+            # What an operator in place gave, as in ds.x += 1, is stored already.
             raise InvalidError(
                 f"ds.{name} = ... would set nothing in the dataset: ds.{name}[:] = values or "
                 f"ds.{name}[3] = value sets samples, ds.create_tensor({name!r}) makes a tensor"
             )
-        object.__setattr__(self, name, value)
 
     def __contains__(self, name: object) -> bool:
         path = join(self._group, str(name).strip("/"))
@@ -251,12 +259,13 @@ class DatasetView(Queries, SavedViews):
             yield self._select(row=int(row), rows=None)
 
     def update(self, row: Mapping[str, Any]) -> None:
-        """Set samples of the selected row: all of them, or none if one does not fit.
+        """Set samples of the selected rows: all of them, or none if one does not fit.
 
         Parameters
         ----------
         row : mapping
-            Samples by name of the tensor.
+            Samples by name of the tensor: one sample for a row, as in ``ds[3].update``, and a
+            sequence of as many samples for rows, as in ``ds[3:10].update``.
 
         Examples
         --------
@@ -268,10 +277,16 @@ class DatasetView(Queries, SavedViews):
         >>> ds.x.numpy()
         array([1, 5])
         """
-        if self._row is None:
-            raise InvalidError("update changes one row: select it first, as in ds[3].update({...})")
         columns = {self._path_of(name): sample for name, sample in row.items()}
-        writing.update_row(self._session, self._row, columns)
+        if self._row is not None:
+            writing.update_row(self._session, self._row, columns)
+        elif self._rows is not None:
+            writing.update_rows(self._session, self._rows, columns)
+        else:
+            raise InvalidError(
+                "update changes selected rows: select them first, as in ds[3].update({...}), or "
+                "ds[:].update({...}) for all"
+            )
 
     # -- what is in it -----------------------------------------------------------------
 

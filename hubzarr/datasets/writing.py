@@ -34,6 +34,7 @@ __all__ = [
     "update",
     "update_many",
     "update_row",
+    "update_rows",
 ]
 
 #: Samples that are prepared, and then stored, at a time.
@@ -257,6 +258,19 @@ def update_row(session: Session, row: int, columns: Mapping[str, Any]) -> None:
             _prepared(session, path, [sample])
         for path, sample in columns.items():
             update(session, path, row, sample)
+
+
+def update_rows(session: Session, rows: Rows, columns: Mapping[str, Any]) -> None:
+    """Set samples of several rows, one for each: all of them, or none if one does not fit."""
+    with session.lock:
+        session.check_writable()
+        columns = {path: _sized(path, samples) for path, samples in columns.items()}
+        for path, samples in columns.items():
+            _one_for_each(samples, len(rows))
+            check_rows(rows, length_of(session, path, _entry(session, path)), f"tensor {path!r}")
+            _prepared(session, path, samples)
+        for path, samples in columns.items():
+            update_many(session, path, rows, samples)
 
 
 def _update_part(

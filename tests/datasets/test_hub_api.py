@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 import hubzarr as hub
-from hubzarr.errors import NotFoundError
+from hubzarr.errors import InvalidError, NotFoundError
 
 
 def numbers(name: str, count: int = 4) -> hub.Dataset:
@@ -62,3 +63,48 @@ def test_reset_drops_what_was_stored_by_itself_too(flushed: bool) -> None:
     assert ds.text.text() == ["0", "1", "2", "3"]
     assert hub.load("hub-api/reset").x.numpy().tolist() == [0, 1, 2, 3]
     ds.reset()
+
+
+def test_operators_in_place() -> None:
+    ds = numbers("hub-api/operators")
+    ds.create_tensor("images", htype="image", sample_compression="png")
+    ds.images.extend([np.full((2, i + 1, 3), i, "uint8") for i in range(4)])
+    ds.x += 1
+    ds.x[0:2] *= 10
+    ds.x[3] -= 4
+    assert ds.x.numpy().tolist() == [10, 20, 3, 0]
+    ds["x"] //= 2
+    assert ds.x.numpy().tolist() == [5, 10, 1, 0]
+    ds.images[1:] += 1
+    ds.images[3][0:1] += 1
+    assert [int(image.max()) for image in ds.images.numpy(aslist=True)] == [0, 2, 3, 5]
+    assert ds.images[3].numpy()[1].max() == 4
+    assert ds.images.size == sum(2 * n * 3 for n in (1, 2, 3, 4))
+    assert ds.images[1:3].sample_indices == [1, 2]
+
+
+def test_a_tensor_is_not_replaced_by_an_assignment() -> None:
+    ds = numbers("hub-api/assignment")
+    for handle in (ds, ds[1:], ds[0]):
+        with pytest.raises(InvalidError, match=r"ds.x\[:\] = values"):
+            handle.x = 5
+        assert "x" not in vars(handle)
+    ds.info = {"a": 1}
+    assert dict(ds.info) == {"a": 1}
+
+
+def test_update_of_several_rows() -> None:
+    ds = numbers("hub-api/update")
+    ds[1:3].update({"x": [10, 20], "text": ["ten", "twenty"]})
+    assert ds.x.numpy().tolist() == [0, 10, 20, 3]
+    assert ds.text.text() == ["0", "ten", "twenty", "3"]
+    with pytest.raises(InvalidError, match="3 samples for 2 rows"):
+        ds[1:3].update({"x": [1, 2], "text": ["a", "b", "c"]})
+    with pytest.raises(InvalidError, match="expected a string"):
+        ds[1:3].update({"x": [1, 2], "text": ["a", 5]})
+    with pytest.raises(InvalidError, match="select them first"):
+        ds.update({"x": [1] * 4})
+    assert ds.x.numpy().tolist() == [0, 10, 20, 3]
+    ds.x.append(9)
+    assert len(ds.min_view) == 4
+    assert ds.min_view.x.numpy().tolist() == [0, 10, 20, 3]
