@@ -14,7 +14,6 @@ from hubzarr.errors import InvalidError
 from hubzarr.exporting import FORMATS
 from hubzarr.exporting.cells import cells, has_cells, plain
 from hubzarr.exporting.table import Field, Table
-from hubzarr.querying import query
 
 __all__ = ["COMMANDS"]
 
@@ -83,7 +82,7 @@ def _query(args: argparse.Namespace) -> Answer:
     if args.limit is not None and args.limit < 1:
         raise InvalidError(f"-n {args.limit}: expected 1 or more")
     ds = _dataset(args.name)
-    found = query(ds, args.sql)
+    found = ds.query(args.sql)
     if isinstance(found, hub.DatasetView):
         return _rows_answer(args, found)
     columns = found.column_names
@@ -146,7 +145,7 @@ def _show_rows(
 def _export(args: argparse.Namespace) -> Answer:
     ds: hub.DatasetView = _dataset(args.name)
     if args.where is not None:
-        found = query(ds, args.where)
+        found = ds.query(args.where)
         if not isinstance(found, hub.DatasetView):
             raise InvalidError("--query computes a table; expected rows, as SELECT * gives them")
         ds = found
