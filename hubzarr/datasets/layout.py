@@ -47,7 +47,7 @@ LARGE_BYTES: Final = 64 << 20
 #: Rows that an append may have to store again stay in small chunks.
 _CHUNK_BYTES: Final = 256 << 10
 _MOST_ROWS: Final = 16384
-_INDEX_ROWS: Final = 4096
+_INDEX_ROWS: Final = 1024
 _CELL: Final = 8 << 20
 _PIECE: Final = 32 << 10
 #: Nobody asks for the mean of positions or of the bytes of files.
@@ -103,7 +103,7 @@ def bytes_document(codec: Any) -> Document:
 def statistics_document(channels: int) -> Document:
     """Count, sum, M2, minimum and maximum of each sample and channel."""
     return array_document(
-        (0, channels, 5), "float64", (_INDEX_ROWS // 4, channels, 5), None,
+        (0, channels, 5), "float64", (_INDEX_ROWS, channels, 5), None,
         attributes={MARK: {"records": {}, **_UNMEASURED}},
     )  # fmt: skip
 

@@ -291,7 +291,7 @@ class LocalStorage:
 
     def _make_parents(self, directory: str) -> None:
         if not self.fsync:
-            os.makedirs(directory, exist_ok=True)
+            _make_directory(directory)
             return
         missing = []
         while not os.path.isdir(directory):
@@ -364,6 +364,21 @@ def _raise_unless_missing(function: object, path: str, error: BaseException) -> 
 def _unlink_quietly(full: str) -> None:
     with suppress(OSError):
         os.unlink(full)
+
+
+def _make_directory(directory: str) -> None:
+    """Make a directory and those above it; with fewer questions than `os.makedirs` asks."""
+    try:
+        os.mkdir(directory)
+    except FileNotFoundError:
+        above = os.path.dirname(directory)
+        if above == directory:
+            raise
+        _make_directory(above)
+        _make_directory(directory)
+    except FileExistsError:
+        if not os.path.isdir(directory):
+            raise
 
 
 def _sync_directory(directory: str) -> None:
