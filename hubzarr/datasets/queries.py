@@ -28,56 +28,7 @@ _BATCH = 64  # rows that a thread takes at a time
 def query(
     dataset: DatasetView, sql: str, *, timeout: float | None = None
 ) -> DatasetView | pa.Table:
-    """Run a query in SQL over the rows of a dataset or view.
-
-    Parameters
-    ----------
-    dataset : DatasetView
-        A dataset, a group of one, or a view.
-    sql : str
-        One SELECT in the dialect of DuckDB. ``FROM dataset`` may be left out.
-    timeout : float, optional
-        Seconds after which the query is given up.
-
-    Returns
-    -------
-    DatasetView or pyarrow.Table
-        ``SELECT *`` and ``SELECT images, labels`` give the rows found, in the order of
-        the query, as a view that stays on the commit that was queried. Whatever computes
-        or groups gives a table.
-
-    Raises
-    ------
-    InvalidError
-        The text is no query, does what queries may not do, or compares what can't be.
-    NotFoundError
-        There is no such tensor or class.
-
-    Notes
-    -----
-    Labels compare with names and numbers, and sort and group by name;
-    ``list_contains(labels, 'Rain')`` is for several labels in a row, ``labels::INT`` the
-    number. ``images.shape[0]``, ``images.ndim`` and ``len(images)`` ask
-    for shapes; subscripts of tensors count from 0, as in NumPy. ``boxes.size`` or
-    ``"boxes/size"`` is the tensor ``size`` of the group ``boxes``, ``_row`` the number of a
-    row. NaN counts as NULL. JSON is read by ``meta->>'$.key'``.
-
-    A query sees nothing but the dataset: no files, networks, settings, variables or other
-    tables, and one SELECT without subqueries.
-
-    Examples
-    --------
-    >>> import hubzarr as hub
-    >>> from hubzarr.datasets.queries import query
-    >>> ds = hub.empty("examples/query")
-    >>> _ = ds.create_tensor("labels", htype="class_label", class_names=["Rain", "Shine"])
-    >>> _ = ds.create_tensor("score")
-    >>> _ = ds.extend({"labels": ["Shine", "Rain", "Shine"], "score": [0.5, 0.25, 1.0]})
-    >>> query(ds, "SELECT * WHERE labels = 'Shine' ORDER BY score DESC").sample_indices
-    [2, 0]
-    >>> query(ds, "SELECT labels, avg(score) AS mean GROUP BY ALL ORDER BY labels").to_pydict()
-    {'labels': ['Rain', 'Shine'], 'mean': [0.25, 0.75]}
-    """
+    """Run a query in SQL over the rows; see `DatasetView.query`."""
     source = dataset.pinned()
     table = DatasetTable(source)
     found = run(sql, table, timeout=timeout)
@@ -94,39 +45,7 @@ def filter_rows(
     progressbar: bool = True,
     timeout: float | None = None,
 ) -> DatasetView:
-    """Select the rows that satisfy a condition.
-
-    Parameters
-    ----------
-    dataset : DatasetView
-        A dataset, a group of one, or a view.
-    condition : str or callable
-        A condition in SQL, where Python's ``==`` will do as well (see `query`), or a
-        function that takes a row and says whether to keep it.
-    num_workers : int
-        Threads that call the function; 0: this one.
-    progressbar : bool
-        Show a bar while the function is called for all rows.
-    timeout : float, optional
-        Seconds after which a condition in SQL is given up.
-
-    Returns
-    -------
-    DatasetView
-        The rows in their order, on the commit that was looked at.
-
-    Examples
-    --------
-    >>> import hubzarr as hub
-    >>> from hubzarr.datasets.queries import filter_rows
-    >>> ds = hub.empty("examples/filter")
-    >>> _ = ds.create_tensor("labels", htype="class_label", class_names=["Rain", "Shine"])
-    >>> ds.labels.extend(["Shine", "Rain", "Shine"])
-    >>> filter_rows(ds, "labels == 'Rain'").sample_indices
-    [1]
-    >>> filter_rows(ds, lambda row: row.labels.text() == "Shine").sample_indices
-    [0, 2]
-    """
+    """Select the rows that satisfy a condition; see `DatasetView.filter`."""
     source = dataset.pinned()
     if isinstance(condition, str):
         table = DatasetTable(source)
