@@ -153,12 +153,12 @@ def find_files(place: Place, test: Callable[[str], bool], *, depth: int) -> Iter
 
     Meant for recognising: of the folders in a folder, only some are looked into.
     """
-    children = [child for child in place.children() if not hidden(child.name)]
-    for child in children:
-        if test(child.name) and child.is_file():
+    for child in place.children():
+        name = child.name
+        if test(name) and not hidden(name) and child.is_file():
             yield child
     if depth > 0:
-        for child in itertools.islice(filter(Place.is_dir, children), _FOLDERS):
+        for child in itertools.islice(place.folders(), _FOLDERS):
             yield from find_files(child, test, depth=depth - 1)
 
 

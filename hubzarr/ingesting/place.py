@@ -60,7 +60,8 @@ class Place:
     """
 
     __slots__ = (
-        "__weakref__", "_children", "_copy", "_fs", "_kind", "_name", "_size", "options", "url",
+        "__weakref__", "_children", "_copy", "_folders", "_fs", "_kind", "_name", "_size",
+        "options", "url",
     )  # fmt: skip
 
     _name: str | None
@@ -68,6 +69,7 @@ class Place:
     _kind: str | None
     _size: int | None
     _children: list[Place] | None
+    _folders: list[Place] | None
     _copy: str | None
 
     def __init__(
@@ -130,6 +132,13 @@ class Place:
         if self._children is None:
             self._children = self._listed()
         return self._children
+
+    def folders(self) -> list[Place]:
+        """Folders in the folder, hidden ones not. Listed once, then kept."""
+        if self._folders is None:
+            shown = (child for child in self.children() if not hidden(child.name))
+            self._folders = [child for child in shown if child.is_dir()]
+        return self._folders
 
     def child(self, name: str) -> Place:
         """The place of this name, or of this relative path, in the folder. It may not exist."""
@@ -246,7 +255,8 @@ class Place:
         self.url, self.options, self._kind, self._size = state
 
     def _forget(self) -> None:
-        self._fs = self._name = self._kind = self._size = self._children = self._copy = None
+        self._fs = self._name = self._kind = self._size = self._copy = None
+        self._children = self._folders = None
 
     def _related(self, url: str, kind: str | None = None, size: int | None = None) -> Self:
         other = object.__new__(type(self))
