@@ -12,7 +12,7 @@ from hubzarr.ingesting import kaggle
 from hubzarr.ingesting.huggingface import from_huggingface, huggingface_place
 from hubzarr.ingesting.kaggle import kaggle_place
 from hubzarr.ingesting.place import Place
-from hubzarr.ingesting.recognise import open_source
+from hubzarr.ingesting.recognise import check_options, open_source
 from hubzarr.ingesting.source import Source
 from hubzarr.ingesting.tables import from_table
 
@@ -61,7 +61,7 @@ def source_of(
     if isinstance(data, str | os.PathLike | Place):
         place = _place(data, storage_options, options)
         name = data if isinstance(data, str) and "://" in data else place.url
-        return _opened(place, kind, options), _without_secrets(name)
+        return open_source(place, kind, **options), _without_secrets(name)
     if kind is not None:
         raise InvalidError(f"kind={kind!r} goes with a path; got {type(data).__name__}")
     if all(hasattr(data, name) for name in ("units", "rows", "columns")):
@@ -72,8 +72,10 @@ def source_of(
     if hasattr(data, "features") or isinstance(data, Mapping):
         parts = data.values() if isinstance(data, Mapping) else [data]
         marks = [str(getattr(part, "_fingerprint", "")) for part in parts]
-        return from_huggingface(data, **options), " ".join(["dataset of Hugging Face", *marks])
+        check_options(from_huggingface, "a dataset of Hugging Face", options)
+        return from_huggingface(data), " ".join(["dataset of Hugging Face", *marks])
     if hasattr(data, "columns"):
+        check_options(from_table, "a table", options)
         table = from_table(data, **options)
         return table, table.name
     raise InvalidTypeError(
@@ -106,13 +108,3 @@ def _without_secrets(url: str) -> str:
     """A URL that may be written down: no password, and no signature after a question mark."""
     url = re.sub(r"://[^/@]*@", "://", url)
     return url.partition("?")[0] if url.startswith(("http://", "https://")) else url
-
-
-def _opened(place: Place, kind: str | None, options: dict[str, Any]) -> Source:
-    try:
-        return open_source(place, kind, **options)
-    except TypeError as error:
-        if "unexpected keyword" not in str(error):
-            raise
-        known = f"kind {kind!r}" if kind else "what was recognised"
-        raise InvalidError(f"{known} does not take these options: {error}") from None

@@ -8,6 +8,8 @@ images comes last.
 from __future__ import annotations
 
 import importlib
+import inspect
+from collections.abc import Callable, Iterable
 from typing import Any, cast
 
 from hubzarr.errors import InvalidError, NotFoundError
@@ -15,7 +17,7 @@ from hubzarr.ingesting.exported import restored
 from hubzarr.ingesting.place import Place, hidden
 from hubzarr.ingesting.source import Source, SourceModule
 
-__all__ = ["MODULES", "kinds", "load", "open_source", "recognise"]
+__all__ = ["MODULES", "check_options", "kinds", "load", "open_source", "recognise"]
 
 #: Names of the modules, in the order in which they are asked. They are imported then. The
 #: last one takes any folder of images.
@@ -101,9 +103,27 @@ def open_source(place: Place, kind: str | None = None, **options: Any) -> Source
     ['images', 'labels']
     """
     module, inner = (_of_kind(kind), place) if kind else _found(place)
+    check_options(module.open_source, f"kind {module.KIND!r}", options)
     source = module.open_source(inner, **options)
     # Who gives options wants something else than what was exported.
     return source if options else restored(inner, source)
+
+
+def check_options(function: Callable[..., Any], what: str, options: Iterable[str]) -> None:
+    """Refuse options that a function which opens a source does not have.
+
+    Examples
+    --------
+    >>> check_options(load("hdf5").open_source, "kind 'hdf5'", ["table"])
+    Traceback (most recent call last):
+    hubzarr.errors.InvalidError: kind 'hdf5' has no option table; there are: whole
+    """
+    known = list(inspect.signature(function).parameters)[1:]
+    unknown = [name for name in options if name not in known]
+    if unknown:
+        raise InvalidError(
+            f"{what} has no option {', '.join(unknown)}; there are: {', '.join(known) or 'none'}"
+        )
 
 
 def _found(place: Place) -> tuple[SourceModule, Place]:

@@ -166,8 +166,10 @@ def encode_audio(
             for start in range(0, len(samples), _BLOCK):
                 out.write(samples[start : start + _BLOCK])
     except (soundfile.SoundFileError, ValueError, TypeError) as error:
+        reason = getattr(error, "error_string", error)  # without the name of our buffer
         raise InvalidError(
-            f"{name} can't hold {samples.shape[1]} channels at {samplerate} Hz as {chosen}: {error}"
+            f"{name} can't hold {samples.shape[1]} channels at {samplerate} Hz as {chosen}: "
+            f"{reason}"
         ) from error
     return file.getvalue()
 

@@ -8,6 +8,7 @@ UNION and samples are refused.
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -31,6 +32,7 @@ __all__ = ["parse", "parse_condition"]
 type Json = dict[str, Any]
 
 _JOINED = "conditions are joined by AND and OR, not by && and ||"
+_SUBSCRIPT = re.compile(r"[\w\"]\[[^\[\]]*$")
 _LONGEST = 1_000_000  # characters: more is no query but data
 
 
@@ -134,7 +136,10 @@ def _syntax(sql: str) -> list[Json]:
         raise InvalidError("a query is one SELECT; other statements aren't allowed", sql=sql)
     position = answer.get("position")
     at = None if position is None else int(position)
-    raise refusal(sql, str(answer["error_message"]), at)
+    message = str(answer["error_message"])
+    if 'near ","' in message and _SUBSCRIPT.search(sql.encode()[:at].decode(errors="ignore")):
+        message += "; elements are boxes[0][2], not boxes[0, 2]"
+    raise refusal(sql, message, at)
 
 
 def _select(translator: Translator, node: Json) -> Select:

@@ -108,6 +108,9 @@ class References:
         name = ".".join(node.path)
         quotes = node.at is not None and self.sql.encode()[node.at : node.at + 1] == b'"'
         hint = f"; texts take single quotes: '{name}'" if quotes else ""
+        owner = self._named(node.path[0])
+        if owner is not None and self.columns[owner].kind == "json":
+            hint = f"; what is in JSON is {owner}->>'$.{'.'.join(node.path[1:])}'"
         known = [*self.columns, ROW, *also]
         near = get_close_matches(name.replace(".", "/"), known, n=3, cutoff=0.6)
         if near and not hint:

@@ -383,6 +383,12 @@ def test_failures_of_reading_keep_their_kind(monkeypatch):
         ("SELECT * WHERE tags = 'Rain'", InvalidError, ["list_contains(tags"]),
         ("SELECT * WHERE caption == 'é' AND scor > 1", NotFoundError, ["score", "▶scor > 1"]),
         ("SELECT * WHERE score > * 1", InvalidError, ["syntax error", "▶"]),
+        (
+            "SELECT * WHERE embedding[0, 1] > 1",
+            InvalidError,
+            ["syntax error", "boxes[0][2]", "▶, 1"],
+        ),
+        ("SELECT * WHERE meta.a.b = 1", NotFoundError, ["meta->>'$.a.b'", "▶meta.a.b"]),
         ("SELECT * WHERE score > 'abc'", InvalidError, ["'abc'"]),
         ("SELECT * WHERE nofunction(score)", InvalidError, ["nofunction"]),
         ("SELECT avg(caption)", InvalidError, ["avg"]),
