@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from hubzarr.api.place import Options, parsed_name, session_of, storage_of
 from hubzarr.arrays import Array
 from hubzarr.arrays.attributes import checked
 from hubzarr.arrays.values import check_size
@@ -17,6 +16,7 @@ from hubzarr.errors import ExistsError, InvalidError, InvalidTypeError
 from hubzarr.history.manifest import Node
 from hubzarr.names import DEFAULT_VERSION
 from hubzarr.session import Session, create_version
+from hubzarr.session.place import Options, parsed_name, session_of, storage_of
 
 __all__ = ["array"]
 

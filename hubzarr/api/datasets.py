@@ -7,15 +7,10 @@ from typing import Any
 
 from hubzarr.api.moving import copy
 from hubzarr.api.opening import load
-from hubzarr.api.place import Options, parsed_name, session_of, storage_of
-from hubzarr.arrays.attributes import checked
-from hubzarr.config import get_config
 from hubzarr.datasets import Dataset, DatasetView, rewriting
-from hubzarr.datasets.layout import MARK, group_document
+from hubzarr.datasets.making import make_empty
 from hubzarr.errors import ExistsError, InvalidError, NotFoundError
-from hubzarr.history.manifest import Node
-from hubzarr.names import DEFAULT_VERSION
-from hubzarr.session import create_version
+from hubzarr.session.place import Options
 
 __all__ = ["dataset", "deepcopy", "empty", "like"]
 
@@ -109,33 +104,7 @@ def empty(name: str, *, overwrite: bool = False, storage_options: Options = None
     >>> hub.empty("examples/empty").tensors
     {}
     """
-    parsed = parsed_name(name, "make a dataset")
-    version = parsed.version or DEFAULT_VERSION
-    storage = storage_of(parsed, storage_options)
-    root = group_document({MARK: {"dataset": 1}})
-    try:
-        create_version(
-            storage, version, None, author=get_config().author, message="created",
-            name=parsed.repository, nodes={"": Node(root, "")},
-        )  # fmt: skip
-    except ExistsError as error:
-        if not overwrite:
-            raise ExistsError(
-                f"{parsed.repository}:{version} exists already. To use it: "
-                f"hub.dataset({str(name)!r}). To start afresh: another name, or overwrite=True "
-                "(the old state stays in the history)",
-                name=parsed.repository,
-                version=version,
-            ) from error
-        session = session_of(parsed, storage, "r+", version)
-        with session.lock:
-            session.check_writable()
-            for path in reversed(session.paths()):
-                session.remove(path)
-            session.set_group("", root)
-            session.commit("overwritten")
-        return Dataset(session, parsed.repository)
-    return Dataset(session_of(parsed, storage, "r+", version), parsed.repository)
+    return Dataset(*make_empty(name, overwrite=overwrite, storage_options=storage_options))
 
 
 def like(
@@ -163,12 +132,7 @@ def like(
     if isinstance(source, str):
         source = _as_dataset(load(source, "r", storage_options=storage_options), source)
     ds = empty(name, overwrite=overwrite, storage_options=storage_options)
-    with ds:
-        notes = checked(dict(source.info))
-        if notes:
-            ds.info.update(notes)
-        for key, tensor in source.tensors.items():
-            ds.create_tensor_like(key, tensor)
+    rewriting.copy_structure(source, ds)
     return ds
 
 
@@ -205,9 +169,7 @@ def deepcopy(
             )
         address = f"{source._session.storage.url}:{source.version}"
         return _as_dataset(copy(address, target, storage_options=storage_options), target)
-    ds = like(target, source, overwrite=overwrite, storage_options=storage_options)
-    rewriting.copy_rows(source, ds)
-    return ds
+    return source.materialize(target, overwrite=overwrite, storage_options=storage_options)
 
 
 def exists_and(overwrite: bool, target: str, storage_options: Options) -> bool:

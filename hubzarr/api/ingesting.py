@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from hubzarr.api.datasets import dataset
-from hubzarr.api.place import Options
 from hubzarr.datasets import Dataset
 from hubzarr.ingesting.ingest import ingest_into
 from hubzarr.ingesting.opening import source_of
 from hubzarr.ingesting.record import IngestReport, records_in
+from hubzarr.session.place import Options
 
 __all__ = ["ingest", "ingest_report"]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from hubzarr.api.opening import opened
-from hubzarr.api.place import Options, parsed_name, session_of, storage_of
 from hubzarr.config import get_config
 from hubzarr.errors import ExistsError, InvalidNameError, NotFoundError
 from hubzarr.names import DEFAULT_VERSION, parse_name
@@ -13,6 +12,7 @@ from hubzarr.progress import progress
 from hubzarr.session import branching, create_version
 from hubzarr.session.copying import copy_version
 from hubzarr.session.opening import existing_versions
+from hubzarr.session.place import Options, parsed_name, session_of, storage_of
 
 __all__ = ["copy", "delete", "rename"]
 

@@ -6,7 +6,6 @@ import builtins
 import contextlib
 from typing import TYPE_CHECKING, Any, Literal
 
-from hubzarr.api.place import Options, session_of, storage_of
 from hubzarr.arrays import Array
 from hubzarr.config import get_config
 from hubzarr.datasets import Dataset
@@ -15,6 +14,7 @@ from hubzarr.history.manifest import Node
 from hubzarr.names import DEFAULT_VERSION, parse_name
 from hubzarr.session import Session, branching, create_version, open_session
 from hubzarr.session.opening import existing_versions
+from hubzarr.session.place import Options, session_of, storage_of
 from hubzarr.session.state import is_array
 from hubzarr.session.store import VersionedStore
 from hubzarr.storage import open_storage
@@ -29,6 +29,7 @@ def load(
     name: str,
     mode: Literal["r", "r+"] = "r+",
     *,
+    read_only: bool = False,
     storage_options: Options = None,
 ) -> Any:
     """Open a named array or dataset.
@@ -40,6 +41,8 @@ def load(
         ISO time, and only reads.
     mode : {"r+", "r"}
         For reading and writing, or for reading only.
+    read_only : bool
+        The same as ``mode="r"``.
 
     Returns
     -------
@@ -62,6 +65,7 @@ def load(
         raise InvalidError(f"mode={mode!r} is unknown; expected 'r' (read) or 'r+' (read, write)")
     parsed = parse_name(name)
     storage = storage_of(parsed, storage_options)
+    mode = "r" if read_only else mode
     session = session_of(parsed, storage, mode, parsed.version or DEFAULT_VERSION)
     return opened(session, parsed.repository)
 

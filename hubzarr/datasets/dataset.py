@@ -358,3 +358,6 @@ class Dataset(Versions, DatasetView):
 
 def _reopened(cls: type[Dataset], source: Source, name: str, group: str) -> Dataset:
     return cls(open_source(source, writable=source.writable), name, group)
+
+
+DatasetView._whole = Dataset

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
-from hubzarr.datasets import saved
+from hubzarr.datasets import making, rewriting, saved
 from hubzarr.datasets.rows import Rows
 from hubzarr.datasets.saved import ViewEntry
 from hubzarr.errors import InvalidError
 from hubzarr.session import Session
+from hubzarr.session.place import Options
 
 if TYPE_CHECKING:
+    from hubzarr.datasets.dataset import Dataset
     from hubzarr.datasets.view import DatasetView
 
 __all__ = ["SavedViews"]
@@ -25,6 +27,8 @@ class SavedViews:
     _row: int | None
     _chosen: tuple[str, ...] | None
     query_text: str
+    #: The class of whole datasets; its module sets it.
+    _whole: ClassVar[type[Dataset]]
 
     def _selected(self) -> Rows:
         raise InvalidError("no rows")
@@ -94,3 +98,29 @@ class SavedViews:
     def pinned(self) -> DatasetView:
         """The same rows of the present commit, whatever is written later."""
         return self._on(saved.pinned(self._session), rows=self._selected(), row=None)
+
+    def materialize(
+        self, name: str, *, overwrite: bool = False, storage_options: Options = None
+    ) -> Dataset:
+        """Copy these rows into a new dataset, samples as they are stored.
+
+        Parameters
+        ----------
+        name : str
+        overwrite : bool
+            Replace what has that name; the former state stays in the history.
+        storage_options : mapping, optional
+
+        Examples
+        --------
+        >>> import hubzarr as hub
+        >>> ds = hub.empty("examples/materialize")
+        >>> ds.create_tensor("x").extend([5, 6, 7])
+        >>> ds[[2, 0]].materialize("examples/materialized").x.numpy()
+        array([7, 5])
+        """
+        made = making.make_empty(name, overwrite=overwrite, storage_options=storage_options)
+        source, target = cast("DatasetView", self), self._whole(*made)
+        rewriting.copy_structure(source, target)
+        rewriting.copy_rows(source, target)
+        return target

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hubzarr.arrays.attributes import checked
 from hubzarr.datasets import columns
 from hubzarr.datasets.catalog import catalog_of
 from hubzarr.datasets.rows import as_numbers
@@ -18,9 +19,19 @@ if TYPE_CHECKING:
     from hubzarr.datasets.dataset import Dataset
     from hubzarr.datasets.view import DatasetView
 
-__all__ = ["copy_rows"]
+__all__ = ["copy_rows", "copy_structure"]
 
 _BATCH = 1024
+
+
+def copy_structure(source: DatasetView, target: Dataset) -> None:
+    """Give an empty dataset the tensors, groups and notes of another, in one commit."""
+    with target.transaction():
+        notes = checked(dict(source.info))
+        if notes:
+            target.info.update(notes)
+        for key, tensor in source.tensors.items():
+            target.create_tensor_like(key, tensor)
 
 
 def copy_rows(source: DatasetView, target: Dataset, message: str | None = None) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import hubzarr as hub
-from hubzarr.errors import InvalidError, NotFoundError
+from hubzarr.errors import ExistsError, InvalidError, NotFoundError
 
 
 def numbers(name: str, count: int = 4) -> hub.Dataset:
@@ -108,3 +108,28 @@ def test_update_of_several_rows() -> None:
     ds.x.append(9)
     assert len(ds.min_view) == 4
     assert ds.min_view.x.numpy().tolist() == [0, 10, 20, 3]
+
+
+def test_materialize() -> None:
+    ds = numbers("hub-api/materialize")
+    ds.create_tensor("images/left", htype="image", sample_compression="png")
+    ds["images/left"].extend([np.full((2, i + 1, 3), i, "uint8") for i in range(4)])
+    ds.info.source = "here"
+    view = ds[[3, 1]]
+    copy = view.materialize("hub-api/materialized")
+    assert isinstance(copy, hub.Dataset)
+    assert copy.x.numpy().tolist() == [3, 1]
+    assert copy["images/left"][0].tobytes() == ds["images/left"][3].tobytes()
+    assert dict(copy.info) == {"source": "here"}
+    with pytest.raises(ExistsError, match="exists already"):
+        view.materialize("hub-api/materialized")
+    ds["text"].pop()
+    again = ds[:2].materialize("hub-api/materialized", overwrite=True)
+    assert again.x.numpy().tolist() == [0, 1]
+    assert len(ds.materialize("hub-api/whole").x) == 4
+
+
+def test_load_read_only() -> None:
+    numbers("hub-api/read-only").flush()
+    assert hub.load("hub-api/read-only", read_only=True).read_only
+    assert not hub.load("hub-api/read-only").read_only

@@ -8,8 +8,9 @@ from typing import Any
 from hubzarr.config import get_config
 from hubzarr.errors import InvalidNameError
 from hubzarr.names import Name, parse_name
-from hubzarr.session import Session, open_session
 from hubzarr.session.autosync import sync_place
+from hubzarr.session.opening import open_session
+from hubzarr.session.session import Session
 from hubzarr.storage import Storage, open_storage
 
 __all__ = ["Options", "parsed_name", "session_of", "storage_of"]
