@@ -3,7 +3,7 @@
 ============  ==============================  ==========================================
 format        what is written                 options
 ============  ==============================  ==========================================
-"folder"      files in class folders, or flat  ``layout``, ``filenames``
+"folder"      class folders of files, or one  ``layout``, ``filenames``
               with ``labels.csv``
 "csv"         one text file                   ``delimiter``
 "parquet"     a file, or a folder of parts    ``labels``, ``maxsize``, ``compression``

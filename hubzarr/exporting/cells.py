@@ -64,6 +64,9 @@ def cells(field: Field, samples: Any) -> list[str]:
         texts = flat.astype(str).tolist()
         missing = (flat != flat).tolist() if flat.dtype.kind in "fcmM" else [False] * len(texts)
         return ["" if lacks else text for text, lacks in zip(texts, missing, strict=True)]
+    if isinstance(samples, np.ndarray) and field.is_label:
+        names = dict(enumerate(field.class_names))
+        return [names.get(number, str(number)) for number in samples.reshape(-1).tolist()]
     return [_cell(field, sample) for sample in samples]
 
 

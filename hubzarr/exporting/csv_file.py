@@ -16,6 +16,8 @@ __all__ = ["FORMAT", "csv_text", "is_single", "write"]
 
 FORMAT = "csv"
 
+_ROWS = 8192
+
 type Advance = Callable[[int], None]
 
 
@@ -45,7 +47,7 @@ def write(table: Table, target: Target, advance: Advance, *, delimiter: str = ",
         )
     with target.open() as file:
         file.write(csv_text([[field.name] for field in fields], delimiter))
-        for block in table.blocks(fields):
+        for block in table.blocks(fields, rows=_ROWS):
             columns = [cells(field, block.columns[field.name]) for field in fields]
             file.write(csv_text(columns, delimiter))
             advance(block.rows)

@@ -111,13 +111,15 @@ class Target:
     def _rename(self) -> None:
         old = f"{self._work}.old"
         replaced = os.path.lexists(self._final)
-        if self.single and not os.path.isdir(self._final):
+        if self.single:
             os.replace(self._work, self._final)
             return
         if replaced:
             os.rename(self._final, old)
         os.rename(self._work, self._final)
-        if replaced:
+        if replaced and os.path.islink(old):
+            os.unlink(old)
+        elif replaced:
             shutil.rmtree(old)
 
     def _check(self) -> None:
@@ -126,10 +128,13 @@ class Target:
         if not fs.exists(path):
             return
         if fs.isdir(path):
+            if self.single:
+                raise ExistsError(
+                    f"{self.url} is a folder, and this format is one file: name a file in it",
+                    path=self.url,
+                )
             found = fs.ls(path, detail=False)
-            if not found and not self.single:
-                return
-            if self.overwrite and not self.single and self._is_export():
+            if not found or (self.overwrite and self._is_export()):
                 return
             advice = (
                 "it holds more than an export, and is not deleted for one: choose another target"
