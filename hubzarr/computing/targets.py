@@ -49,7 +49,9 @@ class Target:
 
     def label(self, name: str) -> str:
         """What an evaluation on it is called."""
-        return f"{name} {'in' if self.in_place else 'to'} {self._group or '/'}"
+        if not self._group:
+            return f"{name} in place" if self.in_place else name
+        return f"{name} {'in' if self.in_place else 'to'} {self._group}"
 
     @contextlib.contextmanager
     def transaction(self, message: str | None) -> Iterator[None]:
