@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from hubzarr.config import configure
     from hubzarr.datasets import Dataset, DatasetView, Tensor
     from hubzarr.exporting import export
-    from hubzarr.media import Sample, link, read
+    from hubzarr.media import Sample, link, read, tiled
 
 __version__ = "0.1.0"
 
@@ -80,6 +80,7 @@ __all__ = [
     "read",
     "rename",
     "store",
+    "tiled",
     "versions",
 ]
 
@@ -93,6 +94,7 @@ _HOMES = {
     "Sample": "hubzarr.media",
     "link": "hubzarr.media",
     "read": "hubzarr.media",
+    "tiled": "hubzarr.media",
     "View": "hubzarr.arrays",
     "compose": "hubzarr.computing",
     "compute": "hubzarr.computing",

@@ -256,6 +256,7 @@ def _split_place(text: str) -> tuple[str, str]:
     url = _URL.fullmatch(text)
     if url:
         protocol, place = url[1].lower(), url[2]
+        protocol = "memory" if protocol == "mem" else protocol  # as Hub calls it
         if "/" not in place and protocol in _WITH_HOST:
             return f"{protocol}://{place}", ""
         place, suffix = _split_last(place, "/")

@@ -285,6 +285,12 @@ class Dataset(Versions, DatasetView):
                 paths = self._paths()
             writing.remove(self._session, paths, key)
 
+    def clear(self) -> None:
+        """Remove all rows; earlier versions keep them."""
+        with self._session.lock:
+            for path in self._paths():
+                writing.clear(self._session, path)
+
     def __setitem__(self, key: Any, value: Any) -> None:
         if isinstance(key, str):
             self[key][:] = value

@@ -11,15 +11,18 @@ from hubzarr.media.format import Format, Header
 from hubzarr.media.formats import get_format, names, sniff
 from hubzarr.media.link import Link, link
 from hubzarr.media.sample import Sample, read
+from hubzarr.media.tiled import Tiled, tiled
 
 __all__ = [
     "Format",
     "Header",
     "Link",
     "Sample",
+    "Tiled",
     "get_format",
     "link",
     "names",
     "read",
     "sniff",
+    "tiled",
 ]

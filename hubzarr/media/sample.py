@@ -295,8 +295,8 @@ def read(
     """
     if not isinstance(path, str | os.PathLike):
         raise InvalidTypeError(
-            f"hub.read takes the path or URL of a file, not {type(path).__name__}; hub.Sample(data) "
-            "is a sample of bytes"
+            f"hub.read takes the path or URL of a file, not {type(path).__name__}; "
+            "hub.Sample(data) is a sample of bytes"
         )
     sample = Sample(path=path, compression=compression, storage_options=storage_options)
     if verify:

@@ -133,3 +133,36 @@ def test_load_read_only() -> None:
     numbers("hub-api/read-only").flush()
     assert hub.load("hub-api/read-only", read_only=True).read_only
     assert not hub.load("hub-api/read-only").read_only
+
+
+def test_tiled_samples_are_filled_part_by_part() -> None:
+    ds = hub.empty("hub-api/tiled")
+    ds.create_tensor("maps", htype="image", sample_compression=None)
+    ds.maps.append(hub.tiled((30_000, 20_000, 3), tile_shape=(64, 64, 3)))
+    written = ds.io.write_bytes
+    ds.maps[0][10_000:10_002, 5:7] = 9
+    ds.flush()
+    assert ds.io.write_bytes - written < 100_000
+    again = hub.load("hub-api/tiled")
+    assert again.maps.shape == (1, 30_000, 20_000, 3)
+    assert again.maps[0, 10_000:10_003, 5, 0].numpy().tolist() == [9, 9, 0]
+    for shape, tile in (((4, 0), None), ((4.5,), None), ((), None), ((4, 4), (2,))):
+        with pytest.raises(InvalidError, match="expected"):
+            hub.tiled(shape, tile)  # type: ignore[arg-type]
+
+
+def test_clear() -> None:
+    ds = numbers("hub-api/clear")
+    full = ds.commit("full")
+    ds.clear()
+    assert len(ds) == 0
+    assert len(ds.at(full)) == 4
+    ds.append({"x": 1, "text": "one"})
+    assert ds.text.text() == ["one"]
+
+
+def test_names_of_hub() -> None:
+    ds = hub.dataset("mem://hub-api")
+    ds.create_tensor("x").append(1)
+    ds.flush()
+    assert len(hub.load("memory://hub-api")) == 1
