@@ -26,8 +26,10 @@ _KEPT = 200_000
 
 
 def matches(place: Place) -> bool:
-    """Whether there is an image in the folder, or not far below."""
+    """Whether it is an image, or a folder with one in it, or not far below."""
     try:
+        if place.is_file():
+            return _is_image(place.name)
         return place.is_dir() and find_file(place, _is_image, depth=4) is not None
     except HubzarrError:
         return False
@@ -49,7 +51,7 @@ def open_source(
     Parameters
     ----------
     place : Place
-        The folder.
+        The folder, or one file.
     sample_compression : str, optional
         Format to keep the images in; by default the one that most of them have.
     dtype : str, optional
@@ -75,7 +77,9 @@ def open_source(
     formats: Counter[str] = Counter()
     first: dict[str, str] = {}
     kept: list[tuple[str, int]] | None = []
-    for path, size in place.files():
+    single = place.is_file()
+    root = place.parent() if single else place
+    for path, size in [(place.name, place.size())] if single else place.files():
         folder, _, name = path.rpartition("/")
         found = format_of(name)
         if found is not None:
@@ -90,13 +94,11 @@ def open_source(
         raise InvalidError(f"no images in {place.url!r}; expected files such as cats/tom.jpg")
     layout = layout_of(folders)
     paths = [path for path, _ in kept if format_of(path)] if kept else list(first.values())
-    images = image_options(
-        place, paths, formats, sample_compression=sample_compression, dtype=dtype
-    )
+    images = image_options(root, paths, formats, sample_compression=sample_compression, dtype=dtype)
     columns = [Column("images", images), *layout.columns]
     if filenames or (filenames is None and not layout.classes):
         columns.append(Column("filenames", {"htype": "text"}))
-    return FolderSource(place, tuple(columns), {"formats": dict(formats)}, layout, kept)
+    return FolderSource(root, tuple(columns), {"formats": dict(formats)}, layout, kept)
 
 
 @dataclass(frozen=True)

@@ -65,6 +65,14 @@ def test_images_alone_keep_their_names(tmp_path: Path):
     assert list(options_of(_source(tmp_path))) == ["images", "filenames"]
 
 
+def test_one_image(tmp_path: Path):
+    for name in ("tom.png", "rex.png"):
+        picture(tmp_path / "cats" / name)
+    ds = ingest(tmp_path / "cats" / "tom.png", "me/tom")
+    assert ds.filenames.text() == ["tom.png"]
+    assert ds.images[0].tobytes() == (tmp_path / "cats" / "tom.png").read_bytes()
+
+
 def test_one_class(tmp_path: Path):
     picture(tmp_path / "cats" / "1.png")
     assert _labels(_source(tmp_path)) == ["cats"]
