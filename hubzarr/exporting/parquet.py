@@ -145,7 +145,9 @@ def _feature(column: ArrowColumn) -> dict[str, Any] | None:
     types = pyarrow("pyarrow.types")
     kind = column.type
     if column.feature is not None:
-        return None if types.is_dictionary(kind) else column.feature
+        # Its labels are numbers; it reads the names of a dictionary as text.
+        text = {"dtype": "string", "_type": "Value"}
+        return text if types.is_dictionary(kind) else column.feature
     if types.is_string(kind) or types.is_integer(kind) or types.is_floating(kind):
         names = {"halffloat": "float16", "float": "float32", "double": "float64"}
         return {"dtype": names.get(str(kind), str(kind)), "_type": "Value"}

@@ -92,6 +92,9 @@ def test_parquet_for_hugging_face() -> None:
         "images": {"_type": "Image"},
         "labels": {"names": ["cat", "dog/wild"], "_type": "ClassLabel"},
     }
+    hub.export(pictures("exports/named"), "named.parquet")
+    named = json.loads(pyarrow.parquet.read_schema("named.parquet").metadata[b"huggingface"])
+    assert named["info"]["features"]["labels"] == {"dtype": "string", "_type": "Value"}
     datasets = pytest.importorskip("datasets")
     loaded = datasets.Dataset.from_parquet("out.parquet")
     assert loaded.features["labels"].names == ["cat", "dog/wild"]
