@@ -53,7 +53,8 @@ def catalog_of(session: Session) -> Catalog:
             elif mark_of(document).get("hidden"):
                 inside = path + "/"
             elif document is not None and is_array(document):
-                tensors[path] = _foreign(session, path)
+                if document["shape"]:  # a lone number has no rows
+                    tensors[path] = _foreign(session, path)
             elif path:
                 groups.append(path)
         ordered = dict(sorted(tensors.items(), key=lambda item: item[1].order))

@@ -11,17 +11,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hubzarr.datasets import layout
-from hubzarr.datasets.entry import default_channels, write_entry
-from hubzarr.datasets.ragged import RaggedColumn, measured
+from hubzarr.datasets.entry import TensorEntry, default_channels, write_entry
+from hubzarr.datasets.ragged import RaggedColumn, measured, nothing_measured, tile_boxes
 from hubzarr.datasets.rows import as_numbers
 from hubzarr.datasets.uniform import UniformColumn
 from hubzarr.datasets.values import values
+from hubzarr.engine import ArrayEngine
 from hubzarr.engine.pool import map_all
 from hubzarr.errors import InvalidError
 from hubzarr.indexing import apply, identity
 from hubzarr.media.pixels import combine_statistics
 from hubzarr.progress import progress
 from hubzarr.session import ArrayState
+from hubzarr.session.rebase import box_view
 
 if TYPE_CHECKING:
     from hubzarr.datasets.tensor import Tensor
@@ -54,7 +56,8 @@ def reduce(tensor: Tensor, name: str, axis: Any) -> Any:
             raise InvalidError(f"tensor {tensor.name!r} of htype {tensor.htype!r} has no {name}")
         found = _measure_now(tensor, column, rows)
     else:
-        found = state.engine.read(apply(identity(state.shape), rows))
+        found = np.array(state.engine.read(apply(identity(state.shape), rows)))
+    _measure_large(column, rows, found)
     total = combine_statistics(found)
     if not by_channel:
         total = combine_statistics(total[:, None, :])
@@ -94,17 +97,45 @@ def _measure_now(tensor: Tensor, column: RaggedColumn, rows: Array) -> Array:
     """Statistics of samples that none are kept of: they are read."""
     channels = channels_of(column)
     entry = tensor._entry
-    parts = []
-    for start in range(0, len(rows), _BATCH):
-        samples = values(column, entry, rows[start : start + _BATCH])
-        parts.append(_measured(samples, channels, column))
+    parts = [
+        _measured(column, entry, rows[start : start + _BATCH], channels)
+        for start in range(0, len(rows), _BATCH)
+    ]
     return np.concatenate(parts) if parts else np.zeros((0, channels, 5))
 
 
-def _measured(samples: Any, channels: int, column: RaggedColumn) -> Array:
+def _measured(column: RaggedColumn, entry: TensorEntry, rows: Array, channels: int) -> Array:
+    """Statistics of samples; of large ones nothing, as for those that are kept."""
     concurrency = column.session.storage.concurrency
-    found = map_all(lambda x: measured(np.asarray(x), channels), list(samples), concurrency, 4)
-    return np.stack(found)
+    out = np.stack([nothing_measured(channels)] * len(rows))
+    small = column.entries(rows)[:, 1] >= 0
+    samples = list(values(column, entry, rows[small]))
+    found = map_all(lambda x: measured(np.asarray(x), channels), samples, concurrency, 4)
+    if found:
+        out[small] = np.stack(found)
+    return out
+
+
+def _measure_large(column: RaggedColumn, rows: Array, found: Array) -> None:
+    """Put in what is not kept: statistics of large samples, parts of which may have changed."""
+    blank = np.flatnonzero(~found[..., 0].any(axis=1))
+    if not len(blank):
+        return
+    entries = column.entries(rows[blank])
+    for i, number, length in zip(blank, entries[:, 0], entries[:, 1], strict=True):
+        if length < 0:
+            found[i] = _of_blocks(column.large(int(number)), found.shape[1])
+
+
+def _of_blocks(engine: ArrayEngine, channels: int) -> Array:
+    """Statistics of a large sample, read by parts that have all channels."""
+    shape, tile = engine.shape, engine.cells.cell_shape
+    if len(shape) > 2:
+        tile = (*tile[:-1], shape[-1])
+    out = nothing_measured(channels)
+    for box in tile_boxes(shape, tile):
+        out = combine_statistics(np.stack([out, measured(engine.read(box_view(box)), channels)]))
+    return out
 
 
 def channels_of(column: RaggedColumn) -> int:
@@ -152,5 +183,5 @@ def _fill(
     if progressbar:
         starts = progress(starts, f"analyzing {tensor.name}")
     for start in starts:
-        rows = range(start, min(start + _BATCH, len(column)))
-        state.append(_measured(values(column, tensor._entry, rows), channels, column))
+        rows = np.arange(start, min(start + _BATCH, len(column)))
+        state.append(_measured(column, tensor._entry, rows, channels))

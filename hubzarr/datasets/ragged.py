@@ -145,11 +145,11 @@ class RaggedColumn:
 
     def write(self, row: int, value: Prepared) -> None:
         """Put another sample in place of one."""
+        statistics = self.statistics
+        block = None if statistics is None else self._measured([value])  # first: it may fail
         rows = self._stored([value])
         self.index.engine.write(box_view(((row, row + 1), (0, rows.shape[1]))), rows)
-        statistics = self.statistics
-        if statistics is not None:
-            block = self._measured([value])
+        if statistics is not None and block is not None:
             box = ((row, row + 1), *((0, n) for n in statistics.shape[1:]))
             statistics.engine.write(box_view(box), block)
 
@@ -191,14 +191,26 @@ class RaggedColumn:
 
     def data(self, row: int) -> tuple[Any, tuple[int, ...]]:
         """Stored bytes (or the engine of a large sample's array) and shape of one sample."""
-        entry = read_row(self.index.engine, row).tolist()
-        start, length, shape = entry[0], entry[1], shape_in(entry)
-        if length < 0:
-            return self.large(start), shape
-        return read_bytes(self.blob.engine, start, start + length), shape
+        session = self.session
+        while True:
+            layout_before = session.layout
+            entry = read_row(self.index.engine, row).tolist()
+            start, length, shape = entry[0], entry[1], shape_in(entry)
+            if length < 0:
+                return self.large(start), shape
+            found = read_bytes(self.blob.engine, start, start + length)
+            if session.layout == layout_before:  # else a merge may have moved the bytes between
+                return found, shape
 
     def many(self, rows: Array | slice) -> list[tuple[Any, tuple[int, ...]]]:
         """The same for many samples, neighbours read together."""
+        while True:
+            layout_before = self.session.layout
+            found = self._many(rows)
+            if self.session.layout == layout_before:
+                return found
+
+    def _many(self, rows: Array | slice) -> list[tuple[Any, tuple[int, ...]]]:
         entries = self.entries(rows)
         out: list[Any] = [None] * len(entries)
         shapes = [shape_in(entry) for entry in entries.tolist()]

@@ -1,8 +1,9 @@
-"""Taking back what was appended to tensors, when the rest of the rows can't be."""
+"""Taking back what was done to tensors, when the rest of it can't be."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,10 +11,11 @@ from hubzarr.datasets.catalog import catalog_of
 from hubzarr.datasets.columns import column_of
 from hubzarr.datasets.entry import TensorEntry
 from hubzarr.datasets.layout import group_document
-from hubzarr.session import Session
+from hubzarr.history.documents import copied
+from hubzarr.session import ArrayState, Session
 from hubzarr.session.state import is_array
 
-__all__ = ["Before", "as_it_is", "make_empty", "take_back"]
+__all__ = ["Before", "as_it_is", "make_empty", "take_back", "whole_or_not"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,3 +74,34 @@ def _restore_attributes(session: Session, path: str, old: Before) -> None:
         session.layout += 1
     else:
         session.set_group(path, group_document(old.attributes))
+
+
+@contextlib.contextmanager
+def whole_or_not(session: Session, path: str) -> Iterator[None]:
+    """Put the arrays of a tensor back as they are now if what is done inside fails.
+
+    Its buffers are stored first. No node may go or be replaced inside.
+    """
+    states = {node: state for node, state in session.states.items() if _is_in(node, path)}
+    for state in states.values():
+        state.engine.flush()
+    before = [_memento(state) for state in states.values()]
+    try:
+        yield
+    except BaseException:
+        session.writes.rotate()  # cells may have been stored under its id
+        for state, memento in zip(states.values(), before, strict=True):
+            state.restore(memento)
+        for node in [n for n in session.states if _is_in(n, path) and n not in states]:
+            session.forget_state(node)  # arrays of large samples, opened or made inside
+        raise
+
+
+def _is_in(node: str, path: str) -> bool:
+    return node == path or node.startswith(path + "/")
+
+
+def _memento(state: ArrayState) -> tuple[Any, ...]:
+    """What `ArrayState.restore` takes, all of it apart from what changes in place."""
+    node, document, *rest, table = state.memento()
+    return (node, copied(document), *rest, table.copy())

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from hubzarr.arrays.values import elements
+from hubzarr.arrays.values import elements, fitted
 from hubzarr.indexing import apply, identity
 from hubzarr.session.rebase import box_view
 from hubzarr.session.state import ArrayState
@@ -69,11 +69,10 @@ class UniformColumn:
         """Take back rows that were just appended."""
         cut_back(self.state, length)
 
-    def write(self, row: int | slice, value: Array, sub: Any = ()) -> None:
+    def write(self, row: int | slice, value: Any, sub: Any = ()) -> None:
         """Set a sample or neighbours, or a part of each."""
         t = apply(identity(self.state.shape), (row, *(sub if isinstance(sub, tuple) else (sub,))))
-        value = np.asarray(value).astype(self.dtype, copy=False)
-        self.state.engine.write(t, np.broadcast_to(value, t.shape))
+        self.state.engine.write(t, fitted(value, t.shape, self.dtype, "the tensor"))
 
     def read(self, key: Any) -> Array:
         """Rows, and what the rest of the key selects inside them."""

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from operator import itemgetter
 from typing import Any
 
 import numpy as np
 
+from hubzarr.arrays.values import fitted
 from hubzarr.datasets.catalog import catalog_of, not_found
 from hubzarr.datasets.columns import Column, add, column_of, replace_sample, replace_samples
 from hubzarr.datasets.entry import TensorEntry, write_entry
 from hubzarr.datasets.info import Info
 from hubzarr.datasets.ragged import RaggedColumn, is_large
 from hubzarr.datasets.rows import Rows, check_rows, select_rows
-from hubzarr.datasets.undoing import as_it_is, make_empty, take_back
+from hubzarr.datasets.undoing import as_it_is, make_empty, take_back, whole_or_not
 from hubzarr.datasets.uniform import UniformColumn
 from hubzarr.datasets.values import as_array, one_value
 from hubzarr.engine import ArrayEngine
@@ -106,6 +108,11 @@ def _sized(path: str, samples: Any) -> Any:
         raise SampleError(
             f"tensor {path!r} is extended by a sequence of samples, not by "
             f"{type(samples).__name__}; append() takes one sample"
+        )
+    if isinstance(samples, np.ndarray) and not samples.ndim:
+        raise SampleError(
+            f"tensor {path!r} is extended by samples along the first axis of an array; this one "
+            "has no axis: append() takes one sample"
         )
     if isinstance(samples, Sequence | np.ndarray):
         return samples
@@ -283,14 +290,13 @@ def _update_part(
     subs: tuple[Any, ...],
 ) -> None:
     if isinstance(column, UniformColumn) and len(subs) == 1:
-        column.write(row, np.asarray(value), subs[0])
+        column.write(row, value, subs[0])
         return
     if isinstance(column, RaggedColumn):
         data, _ = column.data(row)
         if isinstance(data, ArrayEngine) and len(subs) == 1:
             t = apply(identity(data.shape), subs[0])
-            block = np.asarray(value).astype(data.cells.dtype, copy=False)
-            data.write(t, np.broadcast_to(block, t.shape))
+            data.write(t, fitted(value, t.shape, data.cells.dtype, f"tensor {path!r}"))
             return
     whole = np.array(as_array(one_value(column, entry, row)))
     target = whole
@@ -300,7 +306,7 @@ def _update_part(
             raise InvalidError("a part of a copy can't be set; give one index for all axes")
     try:
         target[subs[-1]] = value
-    except (ValueError, IndexError) as error:
+    except (ValueError, IndexError, OverflowError, TypeError) as error:
         raise InvalidError(f"sample {row} of tensor {path!r}: {error}") from error
     replace_sample(session, path, entry, row, prepare(entry.spec, whole, _info(session, path)))
 
@@ -314,8 +320,9 @@ def update_many(
         return
     with session.lock:
         if subs:
-            for row, sample in zip(rows, samples, strict=True):
-                update(session, path, int(row), sample, subs)
+            with whole_or_not(session, path):
+                for row, sample in zip(rows, samples, strict=True):
+                    update(session, path, int(row), sample, subs)
             return
         session.check_writable()
         check_rows(rows, length_of(session, path, _entry(session, path)), f"tensor {path!r}")
@@ -345,10 +352,12 @@ def remove(session: Session, paths: Iterable[str], key: Any) -> None:
                 range(0 if column is None else len(column)), key, f"tensor {path!r}"
             )
             rows = [chosen] if isinstance(chosen, int) else chosen
-            found.append((column, np.unique(np.asarray(rows, np.int64))))
-        for column, rows in found:
-            if column is not None and len(rows):
-                column.remove(rows)
+            found.append((path, column, np.unique(np.asarray(rows, np.int64))))
+        with contextlib.ExitStack() as stack:
+            for path, column, rows in found:
+                if column is not None and len(rows):
+                    stack.enter_context(whole_or_not(session, path))
+                    column.remove(rows)
         session.touch()
 
 
