@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -139,6 +139,7 @@ def row_diff(session: Session, a: Point, b: Point, group: str = "") -> RowDiff:
             tensor = _tensor_diff(path, (old, new), catalogs, nodes)
             if tensor is not None:
                 tensors[path[len(group) + 1 :] if group else path] = tensor
+        _explain_by_moves(tensors, group, (old, new), catalogs)
         root = nodes.get(group)
         info = () if root is None else _info_keys(root)
         return RowDiff(found.before, found.after, tensors, info)
@@ -184,6 +185,52 @@ def _tensor_diff(
     if not (info or any(map(len, rows))):
         return None
     return TensorDiff(path, "changed", *rows, info)
+
+
+def _explain_by_moves(
+    tensors: dict[str, TensorDiff],
+    group: str,
+    sessions: tuple[Session, Session],
+    catalogs: tuple[Catalog, Catalog],
+) -> None:
+    """Let uniform tensors lose the rows that ragged ones lost, if that explains their changes.
+
+    Samples of ragged tensors are known again when they move; values of an array are not. Rows
+    belong together, so that what was removed from one tensor was likely removed from all.
+    """
+    moves = {
+        (tuple(t.removed.tolist()), tuple(t.added.tolist())): t
+        for t in tensors.values()
+        if t.kind == "changed" and len(t.removed)
+    }
+    for name, found in tensors.items():
+        path = f"{group}/{name}" if group else name
+        columns = [
+            column_of(session, path, catalog.tensors[path])
+            for session, catalog in zip(sessions, catalogs, strict=True)
+            if found.kind == "changed" and len(found.updated)
+        ]
+        if len(columns) == 2 and all(isinstance(column, UniformColumn) for column in columns):
+            old, new = columns
+            for move in moves.values():
+                better = _after_move(old, new, move)
+                if better is not None and len(better) + len(move.removed) <= len(found.updated):
+                    found = replace(found, added=move.added, updated=better, removed=move.removed)
+            tensors[name] = found
+
+
+def _after_move(old: Any, new: Any, move: TensorDiff) -> Rows | None:
+    """Rows that differ between two columns after the same removals and appends as elsewhere."""
+    kept = np.setdiff1d(np.arange(len(old)), move.removed)
+    landed = np.setdiff1d(np.arange(len(new)), move.added)
+    if len(kept) != len(landed):
+        return None
+    changed = []
+    for start in range(0, len(kept), _BLOCK):
+        rows = landed[start : start + _BLOCK]
+        differs = unlike(old.read(kept[start : start + _BLOCK]), new.read(rows))
+        changed.append(rows[differs.reshape(len(rows), -1).any(axis=1)])
+    return np.concatenate(changed) if changed else _NONE
 
 
 def _changed_rows(old: Column, new: Column, node: NodeDiff) -> tuple[Rows, Rows, Rows]:

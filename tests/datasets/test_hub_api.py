@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import hubzarr as hub
+from hubzarr.datasets.differences import RowDiff
 from hubzarr.errors import ExistsError, InvalidError, NotFoundError
 
 
@@ -166,3 +167,20 @@ def test_names_of_hub() -> None:
     ds.create_tensor("x").append(1)
     ds.flush()
     assert len(hub.load("memory://hub-api")) == 1
+
+
+def test_diff_of_removed_and_appended_rows() -> None:
+    ds = numbers("hub-api/diff", 12)
+    before = ds.commit("before")
+    ds.pop([3, 5])
+    ds.append({"x": 100, "text": "new"})
+    ds.append({"x": 101, "text": "newer"})
+    ds.append({"x": 102, "text": "newest"})
+    ds.x[0] = 55
+    found = ds.diff(before)
+    assert isinstance(found, RowDiff)
+    for name, updated in (("x", [0]), ("text", [])):
+        tensor = found.tensors[name]
+        assert tensor.removed.tolist() == [3, 5]
+        assert tensor.added.tolist() == [10, 11, 12]
+        assert tensor.updated.tolist() == updated
