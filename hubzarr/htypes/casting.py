@@ -172,7 +172,8 @@ def _cast_other(array: Array, dtype: np.dtype[Any]) -> Array:
             same |= np.isnat(result) & np.isnat(array)
         if np.all(same):
             return result
+    advice = "htype='text'" if array.dtype.kind == "U" else f"dtype={str(array.dtype)!r}"
     raise SampleError(
         f"values of {array.dtype} don't fit into a tensor of {dtype} without loss; convert them, "
-        f"or create the tensor with dtype={str(array.dtype)!r}"
+        f"or create the tensor with {advice}"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -109,9 +110,10 @@ def empty(spec: TensorSpec) -> Prepared:
 
 
 def _array(spec: TensorSpec, value: Any, info: Mapping[str, Any]) -> Prepared:
-    if isinstance(value, Link):
+    is_path = isinstance(value, str | os.PathLike) and spec.kind.files not in (None, "any")
+    if is_path or isinstance(value, Link):
         raise SampleError(
-            f"{value!r} in a tensor of htype {spec.htype!r}; append hub.read(address), or create "
+            f"{value!r:.80} in a tensor of htype {spec.htype!r}; append hub.read(path), or create "
             f"the tensor with htype='link[{spec.base}]'"
         )
     if spec.base == "class_label":
@@ -156,7 +158,7 @@ def _number(spec: TensorSpec, value: Any, info: Mapping[str, Any]) -> Any:
 
 
 def _file(spec: TensorSpec, value: Any, info: Mapping[str, Any]) -> Prepared:
-    if isinstance(value, Link | str):
+    if isinstance(value, Link | str | os.PathLike):
         raise SampleError(
             f"{value!r:.80} in a tensor of files; append hub.read(path), or create the tensor "
             f"with htype='link[{spec.base}]'"

@@ -88,7 +88,7 @@ CASES = {
     "a bool": (lambda ds: ds.words[True], InvalidTypeError, "can't be selected"),
     "a key": (lambda ds: ds[0]["words", "labels"], InvalidTypeError, "one name"),
     "two rows": (lambda ds: ds[0][0], InvalidError, r"ds\[3\]\.images"),
-    "an update": (lambda ds: ds.update({"words": "a"}), InvalidError, "select it first"),
+    "an update": (lambda ds: ds.update({"words": "a"}), InvalidError, "select them first"),
     "many values": (lambda ds: ds.words.__setitem__(slice(2), ["a"]), InvalidError, "1 samples"),
     "a part": (
         lambda ds: ds.images[0].__setitem__((0, 0), [1, 2]), HubzarrError, "broadcast|shape",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 from io import BytesIO
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from PIL import Image, ImageOps
 
 from hubzarr.errors import SampleError
 from hubzarr.htypes import prepare, prepare_many, restore, tensor_spec
-from hubzarr.media import Sample, get_format, names, read
+from hubzarr.media import Sample, get_format, link, names, read
 from hubzarr.media.meshes import mesh_parts
 from hubzarr.media.points import fields
 from tests.realdata import every, real
@@ -225,3 +226,17 @@ def test_missing_files():
     spec, info = tensor_spec("image", sample_compression="jpeg")
     with pytest.raises(SampleError, match=r"nowhere\.jpg"):
         prepare(spec, read("nowhere.jpg"), info)
+
+
+@pytest.mark.parametrize("options", [{}, {"sample_compression": "png"}], ids=["plain", "png"])
+@pytest.mark.parametrize("path", ["cat.jpg", Path("cat.jpg"), link("cat.jpg")], ids=repr)
+def test_paths_are_no_images(path, options):
+    spec, info = tensor_spec("image", **options)
+    with pytest.raises(SampleError, match=r"append hub\.read\(path\)"):
+        prepare(spec, path, info)
+
+
+def test_texts_are_no_numbers():
+    spec, info = tensor_spec("generic", dtype="int64")
+    with pytest.raises(SampleError, match="htype='text'"):
+        prepare(spec, "cat.jpg", info)
