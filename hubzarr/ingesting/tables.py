@@ -38,6 +38,7 @@ KIND = "table"
 _FILES = 256
 # Rows looked at to find the columns of paths.
 _LOOK = 20
+_WEB = ("http://", "https://")
 _PLURALS = {"image": "images", "video": "videos", "audio": "audio", "mesh": "meshes"}
 
 
@@ -231,10 +232,14 @@ def _source(
 
 
 def _text_columns(table: Any) -> list[str]:
+    """Columns that may hold paths. Addresses of the web are text: nobody asked to look them up."""
     return [
         key
         for key in table.column_names
-        if any(isinstance(value, str) for value in table.column(key).to_pylist())
+        if any(
+            isinstance(value, str) and not value.startswith(_WEB)
+            for value in table.column(key).to_pylist()
+        )
     ]
 
 

@@ -341,3 +341,11 @@ def test_bytes_of_images():
 def _png(seed: int) -> bytes:
     array = np.random.default_rng(seed).integers(0, 256, (3, 4, 3), dtype=np.uint8)
     return Sample(array=array).encoded("png")
+
+
+def test_web_addresses_are_not_looked_up(monkeypatch: pytest.MonkeyPatch):
+    asked = []
+    monkeypatch.setattr(Place, "is_file", lambda self: asked.append(self.url) or False)
+    source = from_table(pd.DataFrame({"url": ["https://example.org/a.jpg"] * 3, "n": [1, 2, 3]}))
+    assert not [url for url in asked if "example.org" in url]
+    assert _columns(source)["url"] == ["https://example.org/a.jpg"] * 3
