@@ -32,6 +32,7 @@ from hubzarr.session.records import moved_by, relocated
 from hubzarr.session.replaying import Replay, is_apart, replays
 from hubzarr.session.session import Session
 from hubzarr.session.state import Side, shape_of, side_of
+from hubzarr.session.wholes import Removals
 from hubzarr.table.table import Table, TableDraft, changed_blocks
 
 __all__ = ["adopt", "begin", "merge"]
@@ -216,6 +217,12 @@ def _stage(session: Session, other: Manifest, base: MergeBase | None, policy: Po
         conflicts += found
         if not found and (merged is not None or mine is None):
             outcomes[path] = (merged, mine)
+    removals = Removals(
+        base_nodes, their_nodes, moving.__contains__,
+        lambda p: base_nodes.get(p) != moving.get(p),
+        lambda node: side_of(node, session.storage, session.reader),
+    )  # fmt: skip
+    conflicts += removals.settle(outcomes, policy)
     objects = _merge_objects(
         {} if common is None else common.objects, other, onto, policy, conflicts
     )

@@ -23,6 +23,7 @@ from hubzarr.session.records import moved_by, relocated
 from hubzarr.session.recovery import Doubt, intact, settle_doubt
 from hubzarr.session.replaying import Replay, is_apart, replays
 from hubzarr.session.state import ArrayState, Side, shape_of, side_of
+from hubzarr.session.wholes import Removals
 from hubzarr.table.table import TableDraft
 
 if TYPE_CHECKING:
@@ -215,6 +216,12 @@ def _rebase(session: Session, theirs: Manifest, policy: Policy, again: list[Repl
         )
         conflicts += found
         outcomes[path] = (outcome, side)
+    if session.removed or not base_nodes.keys() <= their_nodes.keys():
+        removals = Removals(
+            base_nodes, their_nodes, lambda p: p not in session.removed, mine.__contains__,
+            lambda node: side_of(node, session.storage, session.reader),
+        )  # fmt: skip
+        conflicts += removals.settle(outcomes, policy)
     raise_conflicts(session.name, conflicts, theirs)
     return outcomes
 

@@ -20,7 +20,7 @@ from hubzarr.history.manifest import Node
 from hubzarr.session.state import Side, is_array, shape_of
 from hubzarr.table.table import Table, TableDraft, changed_cells
 
-__all__ = ["has_rows", "is_records", "moved_by", "relocated"]
+__all__ = ["has_rows", "is_records", "is_tensor", "moved_by", "relocated"]
 
 
 def _marks(document: dict[str, Any]) -> dict[str, Any]:
@@ -36,6 +36,11 @@ def _records(document: dict[str, Any]) -> dict[str, Any] | None:
 def has_rows(document: dict[str, Any]) -> bool:
     """Whether rows of an array are samples of a tensor."""
     return not _marks(document).keys().isdisjoint(("records", "tensor"))
+
+
+def is_tensor(document: dict[str, Any]) -> bool:
+    """Whether a node is a tensor, alone or with the arrays in it."""
+    return "tensor" in _marks(document)
 
 
 def is_records(document: dict[str, Any]) -> bool:

@@ -8,7 +8,7 @@ import pytest
 import hubzarr as hub
 from hubzarr.datasets import layout, ragged
 from hubzarr.engine.objects import CellStore
-from hubzarr.errors import InvalidError, InvalidTypeError, SampleError
+from hubzarr.errors import ConflictError, InvalidError, InvalidTypeError, SampleError
 from tests.datasets.support import again, by_hand, create, fresh_url, numbers, row
 
 
@@ -156,3 +156,77 @@ def test_an_array_without_axes_is_no_tensor():
     zarr.open_group(ds.store, mode="r+").create_array("lone", shape=(), dtype="f4")
     assert list(ds.tensors) == ["x"]
     assert len(ds) == 2
+
+
+# -- one side removes a tensor that the other one changes ---------------------------------------
+
+
+def _start(kind):
+    """A dataset with a tensor "g/x", which "changed" then gives other samples."""
+    ds = fresh()
+    ds.create_tensor("g/x", htype="text" if kind == "text" else "generic")
+    ds.create_tensor("rest")
+    if kind != "first":
+        ds["g/x"].extend(["a", "b"] if kind == "text" else [[1, 2], [3, 4]])
+        ds.rest.extend([1, 2])
+    ds.commit("base")
+    return ds
+
+
+#: By kind: what is appended.
+CHANGES = {"text": ["c"], "uniform": [[5, 6]], "converted": [[5]], "first": [[5], [6, 7]]}
+
+
+def _changed(ds, kind):
+    ds["g/x"].extend(CHANGES[kind])
+
+
+REMOVED = {
+    "deleted": lambda ds: ds.delete_tensor("g/x"),
+    "deleted with its group": lambda ds: ds.delete_group("g"),
+    "renamed": lambda ds: ds.rename_tensor("g/x", "g/y"),
+}
+
+
+def _check_after(ds, kind, how, kept):
+    base = {"text": ["a", "b"], "first": []}.get(kind, [[1, 2], [3, 4]])
+    expected = {"rest"} | ({"g/x"} if kept else set()) | ({"g/y"} if how == "renamed" else set())
+    assert set(ds.tensors) == expected
+    for name in expected - {"rest"}:
+        wanted = base + (CHANGES[kind] if name == "g/x" else [])
+        found = ds[name].values()
+        assert [x if kind == "text" else np.asarray(x).tolist() for x in found] == wanted
+    nodes = {"", *(p for p in ds._session.paths() if "/" not in p or p in expected)}
+    inside = {p for p in ds._session.paths() if any(p.startswith(f"{t}/") for t in expected)}
+    assert nodes | inside == set(ds._session.paths())
+
+
+def _put_on_top(mine, other, by_commit, policy):
+    if by_commit:
+        mine.commit("second", conflict=policy)
+    else:
+        other.merge("dev", conflict=policy)
+
+
+@pytest.mark.parametrize("policy", ["ours", "theirs"])
+@pytest.mark.parametrize("remover", ["mine", "theirs"])
+@pytest.mark.parametrize("how", REMOVED)
+@pytest.mark.parametrize("kind", CHANGES)
+@pytest.mark.parametrize("versions", [False, True])
+def test_a_tensor_is_removed_or_kept_whole(versions, kind, how, remover, policy):
+    ds = _start(kind)
+    removes, changes = again(ds), again(ds)
+    if versions:
+        (removes if remover == "mine" else changes).checkout("dev", create=True)
+    REMOVED[how](removes)
+    _changed(changes, kind)
+    mine, other = (removes, changes) if remover == "mine" else (changes, removes)
+    other.commit("first")
+    mine_calls = not versions
+    if versions:
+        mine.commit("second")
+    with pytest.raises(ConflictError):
+        _put_on_top(mine, other, mine_calls, "raise")
+    _put_on_top(mine, other, mine_calls, policy)
+    kept = (policy == "ours") == ((remover == "theirs") == mine_calls)
+    _check_after(again(ds), kind, how, kept)
