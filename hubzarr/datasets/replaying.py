@@ -15,7 +15,7 @@ import numpy as np
 from hubzarr.datasets.columns import Column, add, column_of, replace_sample
 from hubzarr.datasets.entry import TensorEntry, entry_of
 from hubzarr.datasets.info import Info
-from hubzarr.datasets.layout import INDEX, MARK
+from hubzarr.datasets.layout import MARK
 from hubzarr.datasets.ragged import bytes_of
 from hubzarr.datasets.uniform import UniformColumn
 from hubzarr.engine import ArrayEngine
@@ -24,6 +24,7 @@ from hubzarr.indexing import identity
 from hubzarr.session import Session
 from hubzarr.session.cells import Policy
 from hubzarr.session.merge import Conflict
+from hubzarr.session.records import has_rows
 from hubzarr.session.replaying import Replay, same_form
 
 __all__ = ["replay_of"]
@@ -98,7 +99,7 @@ def replay_of(
         _Side(column_of(session, path, entry), entry)
         for session, entry in ((base, old), (mine, ours), (theirs, other))
     )
-    removed = len(here) < len(before) or len(there) < len(before) or _has_removed(mine, path)
+    removed = len(here) < len(before) or len(there) < len(before) or _has_removed(mine)
     changes = (
         _removals(path, here, policy) if removed else _changes(path, before, here, there, policy)
     )
@@ -173,10 +174,13 @@ class _Side:
                     yield Prepared(bytes(data), shape)
 
 
-def _has_removed(session: Session, path: str) -> bool:
-    """Whether rows were removed since the last commit, and others maybe appended then."""
-    states = (session.states.get(node) for node in (path, f"{path}/{INDEX}"))
-    return any(state is not None and state.appended is None for state in states)
+def _has_removed(session: Session) -> bool:
+    """Whether rows were removed since the base, and others maybe appended then.
+
+    Of a tensor that has another form now that is not known, so others tell: rows are removed
+    from all tensors as a rule.
+    """
+    return any(s.appended is None and has_rows(s.document) for s in session.states.values())
 
 
 def _removals(path: str, mine: _Side, policy: Policy) -> _Changes:

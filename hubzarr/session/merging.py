@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -31,7 +32,7 @@ from hubzarr.session.rebase import apply_merge, do_again
 from hubzarr.session.records import moved_by, relocated
 from hubzarr.session.replaying import Replay, is_apart, replays
 from hubzarr.session.session import Session
-from hubzarr.session.state import Side, shape_of, side_of
+from hubzarr.session.state import Side, is_array, shape_of, side_of
 from hubzarr.session.wholes import Removals
 from hubzarr.table.table import Table, TableDraft, changed_blocks
 
@@ -201,6 +202,9 @@ def _stage(session: Session, other: Manifest, base: MergeBase | None, policy: Po
     if common is not None:
         there = type(session)(session.storage, other, writable=False, name=session.name)
         changed = [path for path in paths if base_nodes.get(path) != moving.get(path)]
+        for path in changed:
+            if base is not None and _lost_rows(base, path, base_nodes, moving):
+                there.array(path).appended = None
         again = replays(common, there, changed, onto, policy)
     conflicts = [conflict for replay in again for conflict in replay.conflicts]
     outcomes: Outcomes = {}
@@ -232,6 +236,17 @@ def _stage(session: Session, other: Manifest, base: MergeBase | None, policy: Po
     do_again(session, again)
 
 
+def _lost_rows(
+    base: MergeBase, path: str, before: Mapping[str, Node], after: Mapping[str, Node]
+) -> bool:
+    """Whether rows were removed from an array that has more of them now all the same."""
+    sides = before.get(path), after.get(path)
+    if any(node is None or not is_array(node.document) for node in sides):
+        return False
+    old, new = (shape_of(node.document) for node in sides if node is not None)
+    return new[:1] > old[:1] and not appended_rows(base, path, old, new)
+
+
 def _merge_node(
     session: Session,
     path: str,
@@ -246,8 +261,9 @@ def _merge_node(
     """
     b, m, t = (None if n is None else side_of(n, session.storage, session.reader) for n in nodes)
     if b is not None and m is not None and base is not None and b.table and m.table:
-        rows = appended_rows(base, path, shape_of(b.document), shape_of(m.document))
-        m = replace(m, appended=rows)
+        before, after = shape_of(b.document), shape_of(m.document)
+        rows = appended_rows(base, path, before, after)
+        m = replace(m, appended=rows, removed=not rows and after[:1] > before[:1])
     draft = None if m is None or m.table is None else TableDraft(m.table)
     if move is not None and m is not None and draft is not None:
         cells = session.cells_for(m.home, m.document)

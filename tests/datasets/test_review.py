@@ -230,3 +230,33 @@ def test_a_tensor_is_removed_or_kept_whole(versions, kind, how, remover, policy)
     _put_on_top(mine, other, mine_calls, policy)
     kept = (policy == "ours") == ((remover == "theirs") == mine_calls)
     _check_after(again(ds), kind, how, kept)
+
+
+# -- one side removes rows and appends others -------------------------------------------------
+
+
+@pytest.mark.parametrize("commits", [1, 3])
+@pytest.mark.parametrize(("policy", "expected"), [
+    ("ours", [0, 1, 2, 3, 50]), ("theirs", [1, 2, 3, 7, 8, 9]),
+])  # fmt: skip
+@pytest.mark.parametrize("converts", [False, True])
+def test_rows_stay_together_where_some_were_removed(commits, policy, expected, converts):
+    ds = fresh()
+    for name in ("u", "v"):
+        ds.create_tensor(name).extend([[i, i] for i in range(4)])
+    ds.commit("base")
+    ds.checkout("dev", create=True)
+    ds.pop(0)
+    if commits > 1:
+        ds.commit("removed")
+    u = [[7, 7, 7], [8], [9, 9]] if converts else [[7, 7], [8, 8], [9, 9]]
+    ds.extend({"u": u, "v": [[7, 7], [8, 8], [9, 9]]})
+    ds.commit("appended")
+    ds.checkout("main")
+    ds.append({"u": [50, 50], "v": [50, 50]})
+    ds.commit("appended")
+    with pytest.raises(ConflictError):
+        ds.merge("dev")
+    ds.merge("dev", conflict=policy)
+    for tensor in (ds.u, ds.v):
+        assert [sample[0] for sample in tensor.numpy(aslist=True)] == expected
