@@ -119,6 +119,9 @@ class RaggedColumn:
         tile = getattr(value, "tile_shape", None)
         shape = tuple(value.shape)
         dtype = self.spec.numpy_dtype if self.spec.stores == "array" else None
+        group = f"{self.path}/{layout.LARGE}"
+        if self.session.document(group) is None:
+            self.session.set_group(group, layout.group_document({}))
         document = layout.large_document(shape, dtype or value.dtype, tile, codec)
         state = self.session.create_array(self._large_path(number), document)
         if getattr(value, "blank", False):  # zeros, which need no chunks

@@ -27,6 +27,12 @@ __all__ = [
 ]
 
 
+_REFUSAL = (
+    "a view that a query, a filter or load_view gave stays on its commit and only reads; "
+    "ds[view.sample_indices] selects the same rows of the dataset, to be written to"
+)
+
+
 @dataclass(frozen=True)
 class ViewEntry:
     """A saved view.
@@ -73,6 +79,7 @@ def pinned(session: Session) -> Session:
             name=session.name,
         )  # fmt: skip
         other.interval = session.interval
+        other.refusal = _REFUSAL
         return other
 
 
@@ -169,6 +176,7 @@ def load_rows(session: Session, id: str) -> tuple[ViewEntry, Session, Rows | Non
     manifest = manifest_at(session.storage, newest, number, session.name)
     target = Session(session.storage, manifest, writable=False, name=session.name)
     target.interval = session.interval
+    target.refusal = _REFUSAL
     path = f"{VIEWS}/{id}/rows"
     if session.document(path) is None:
         return entry, target, None

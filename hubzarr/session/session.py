@@ -92,6 +92,8 @@ class Session:
         self.removed: set[str] = set()
         #: Store keys outside all nodes: (write id, size), or None when deleted here.
         self.objects: dict[str, tuple[str, int] | None] = {}
+        #: What a writer is told, if not that the handle was opened for reading.
+        self.refusal = ""
         #: Counts changes of what nodes there are, for those who remember them.
         self.layout = 0
         self.closed = False
@@ -269,7 +271,8 @@ class Session:
                 version=self.version,
             )
         raise ReadOnlyError(
-            f"this handle of {self.name}:{self.version} only reads (it was opened with mode 'r' "
+            self.refusal
+            or f"this handle of {self.name}:{self.version} only reads (it was opened with mode 'r' "
             "or at a point of the history); load it without @ and with mode='r+'"
         )
 
