@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Collection, Generator, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -37,6 +38,8 @@ class Part:
         Bytes that the rows take, more or less.
     converted : int
         Files that had another format than their tensor.
+    idle : float
+        Share of the time for reading it in which a thread waited, as for a remote store.
     """
 
     unit: Unit
@@ -44,6 +47,7 @@ class Part:
     skipped: list[Skipped] = field(default_factory=list)
     size: int = 0
     converted: int = 0
+    idle: float = 0.0
 
     @property
     def rows(self) -> int:
@@ -61,6 +65,9 @@ def read_ahead(
 ) -> Generator[Part]:
     """The units of a source, read.
 
+    One thread is enough as long as files are only taken as they are from a quick disk:
+    more would take turns at it. There are more where they wait, decode or convert.
+
     Parameters
     ----------
     source : Source
@@ -68,7 +75,7 @@ def read_ahead(
     units : iterable of Unit
         What to read.
     workers : int
-        Threads to read with; 0 reads each unit when it is wanted.
+        Threads to read with at most; 0 reads each unit when it is wanted.
     verify : collection of str
         Columns whose samples are decoded, to find broken ones.
     max_bytes : int, optional
@@ -79,24 +86,32 @@ def read_ahead(
     }
 
     def read(unit: Unit) -> Part:
-        return _read(source, unit, compressions, verify)
+        began, used = time.perf_counter(), time.thread_time()
+        part = _read(source, unit, compressions, verify)
+        used, took = time.thread_time() - used, time.perf_counter() - began
+        part.idle = 1 - used / max(took, used, 1e-9)
+        return part
 
     if workers < 1:
         yield from map(read, units)
         return
     todo = iter(units)
     waiting: deque[Future[Part]] = deque()
+    ahead = workers + 1 if verify else 1
     pool = ThreadPoolExecutor(workers, thread_name_prefix="hubzarr-ingest")
     try:
         while True:
-            while len(waiting) <= workers and _held(waiting) < max_bytes:
+            while len(waiting) < ahead and _held(waiting) < max_bytes:
                 begun = [pool.submit(read, unit) for unit in islice(todo, 1)]
                 if not begun:
                     break
                 waiting += begun
             if not waiting:
                 return
-            yield waiting.popleft().result()
+            part = waiting.popleft().result()
+            if part.idle > 0.5 or part.converted:
+                ahead = workers + 1
+            yield part
     finally:
         pool.shutdown(cancel_futures=True)
 

@@ -7,12 +7,13 @@ images comes last.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import inspect
 from collections.abc import Callable, Iterable
 from typing import Any, cast
 
-from hubzarr.errors import InvalidError, NotFoundError
+from hubzarr.errors import HubzarrError, InvalidError, NotFoundError
 from hubzarr.ingesting.exported import restored
 from hubzarr.ingesting.place import Place, hidden
 from hubzarr.ingesting.source import Source, SourceModule
@@ -46,6 +47,10 @@ MODULES: tuple[str, ...] = (
     "clips",
     "folders",
 )
+
+
+# Folders in a folder whose listings are kept while it is recognised.
+_LISTED = 50
 
 
 def load(name: str) -> SourceModule:
@@ -134,6 +139,7 @@ def _found(place: Place) -> tuple[SourceModule, Place]:
     """
     if not place.exists():
         raise NotFoundError(f"nothing is at {place.url!r}: check the path", path=place.url)
+    _list_once(place)
     *marked, last = MODULES
     inner: Place | None = place
     while inner is not None:
@@ -151,12 +157,20 @@ def _found(place: Place) -> tuple[SourceModule, Place]:
     )
 
 
+def _list_once(place: Place) -> None:
+    """List what all modules look at, so that it is not listed again for each."""
+    with contextlib.suppress(HubzarrError):  # the module that wants it says so
+        for folder in place.folders()[:_LISTED] if place.is_dir() else ():
+            folder.folders()
+
+
 def _only_folder(place: Place) -> Place | None:
     """The folder that is all there is in a folder."""
     if not place.is_dir():
         return None
-    children = [child for child in place.children() if not hidden(child.name)]
-    return children[0] if len(children) == 1 and children[0].is_dir() else None
+    folders = place.folders()
+    shown = sum(1 for child in place.children() if not hidden(child.name))
+    return folders[0] if shown == len(folders) == 1 else None
 
 
 def _of_kind(kind: str) -> SourceModule:
