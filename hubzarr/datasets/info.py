@@ -7,6 +7,7 @@ from typing import Any
 
 from hubzarr.arrays.attributes import Attributes
 from hubzarr.datasets.layout import MARK
+from hubzarr.datasets.lists import StoredList
 from hubzarr.errors import InvalidNameError, NotFoundError
 from hubzarr.session import Session
 from hubzarr.session.state import is_array
@@ -24,6 +25,9 @@ class Info(Attributes):
     >>> labels = ds.create_tensor("labels", htype="class_label", class_names=["cat", "dog"])
     >>> labels.info.class_names
     ['cat', 'dog']
+    >>> labels.info.class_names.append("cow")
+    >>> labels.info.class_names
+    ['cat', 'dog', 'cow']
     >>> labels.info.source = "the street"
     >>> sorted(labels.info)
     ['class_names', 'source']
@@ -31,6 +35,10 @@ class Info(Attributes):
 
     def __init__(self, session: Session, path: str) -> None:
         super().__init__(session, path)
+
+    def __getitem__(self, key: str) -> Any:
+        value = super().__getitem__(key)
+        return StoredList(value, self, key) if type(value) is list else value
 
     def __iter__(self) -> Iterator[str]:
         return (key for key in super().__iter__() if key != MARK)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pytest
 
@@ -184,3 +186,26 @@ def test_diff_of_removed_and_appended_rows() -> None:
         assert tensor.removed.tolist() == [3, 5]
         assert tensor.added.tolist() == [10, 11, 12]
         assert tensor.updated.tolist() == updated
+
+
+def test_lists_in_info_store_their_changes() -> None:
+    ds = hub.empty("hub-api/lists")
+    labels = ds.create_tensor("labels", htype="class_label", class_names=["cat", "dog"])
+    labels.info.class_names.append("cow")
+    labels.append("cow")
+    names = labels.info["class_names"]
+    names += ["ant"]
+    labels.info.class_names += ["bee"]
+    assert labels.info.class_names == ["cat", "dog", "cow", "ant", "bee"]
+    names[0] = "kitten"
+    names.insert(1, "hen")
+    names.remove("cow")
+    assert names.pop() == "ant"
+    names.reverse()
+    names.sort()
+    del names[0]
+    assert hub.load("hub-api/lists").labels.info.class_names == ["hen", "kitten"]
+    assert type(pickle.loads(pickle.dumps(names))) is list
+    assert type(names)(n for n in names) == names
+    names.clear()
+    assert ds.labels.info.class_names == []
