@@ -208,13 +208,14 @@ def _explain_by_moves(
         columns = [
             column_of(session, path, catalog.tensors[path])
             for session, catalog in zip(sessions, catalogs, strict=True)
-            if found.kind == "changed" and len(found.updated)
+            if found.kind == "changed" and len(found.updated) + len(found.removed)
         ]
         if len(columns) == 2 and all(isinstance(column, UniformColumn) for column in columns):
             old, new = columns
             for move in moves.values():
                 better = _after_move(old, new, move)
-                if better is not None and len(better) + len(move.removed) <= len(found.updated):
+                cost = len(found.updated) + len(found.removed)
+                if better is not None and len(better) + len(move.removed) <= cost:
                     found = replace(found, added=move.added, updated=better, removed=move.removed)
             tensors[name] = found
 

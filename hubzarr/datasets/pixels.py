@@ -58,10 +58,20 @@ def reduce(tensor: Tensor, name: str, axis: Any) -> Any:
     else:
         found = np.array(state.engine.read(apply(identity(state.shape), rows)))
     _measure_large(column, rows, found)
+    if by_channel:
+        _spread_grey(found)
     total = combine_statistics(found)
     if not by_channel:
         total = combine_statistics(total[:, None, :])
     return _finish(total[total[:, 0] > 0] if by_channel else total, name, by_channel)
+
+
+def _spread_grey(found: Array) -> None:
+    """Let a grey image count in each of the three colours where others are in colour."""
+    channels = (found[:, :, 0] > 0).sum(axis=1)
+    if found.shape[1] >= 3 and len(channels) and channels.max() >= 3:
+        grey = channels == 1
+        found[grey, 1:3] = found[grey, :1]
 
 
 def _finish(total: Array, name: str, by_channel: bool) -> Any:
@@ -69,6 +79,7 @@ def _finish(total: Array, name: str, by_channel: bool) -> Any:
         raise InvalidError(f"no elements are selected, so there is no {name}")
     count, sums, m2, low, high = total.T
     out = {
+        "sum": lambda: sums,
         "mean": lambda: sums / count,
         "std": lambda: np.sqrt(m2 / count),
         "min": lambda: low,

@@ -61,6 +61,7 @@ class Versions(History):
         Parameters
         ----------
         message : str, optional
+            Shown by `log`.
         allow_empty : bool
             Commit though nothing changed since the last commit with a message.
         conflict : {"raise", "ours", "theirs"}
@@ -95,7 +96,7 @@ class Versions(History):
                 )
             inside, session.in_transaction = session.in_transaction, False
             try:
-                return session.commit(message, conflict=conflict)
+                return session.commit(message or "", conflict=conflict)
             finally:
                 session.in_transaction = inside
 

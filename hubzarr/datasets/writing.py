@@ -189,13 +189,27 @@ def _converted(session: Session, path: str, entry: TensorEntry, samples: Any) ->
     try:
         if not isinstance(samples, np.ndarray) and any(is_large(x) for x in samples):
             return [_large_or_prepared(entry, x, info) for x in samples]
-        new = new_class_names(entry.spec, samples, info)
+        new = _new_names(entry, samples, info)
         if new:
             Info(session, path)["class_names"] = [*info.get("class_names", []), *new]
             info = _info(session, path)
         return prepare_many(entry.spec, samples, info)
     except SampleError as error:
         raise SampleError(f"tensor {path!r}: {error}", **error.fields) from error
+
+
+def _new_names(entry: TensorEntry, samples: Any, info: Mapping[str, Any]) -> list[str]:
+    """Names of classes that come with samples; the error says which sample has none."""
+    try:
+        return new_class_names(entry.spec, samples, info)
+    except SampleError:
+        for index, sample in enumerate(samples):
+            try:
+                new_class_names(entry.spec, [sample], info)
+            except SampleError as error:
+                error.fields["index"] = index
+                raise
+        raise
 
 
 def vars_of(spec: Any) -> dict[str, Any]:

@@ -50,6 +50,10 @@ def as_array(value: Any) -> Array:
 
 
 def _converted(value: Any) -> Array:
+    if type(value) in (bytes, bytearray):
+        raise SampleError("bytes are no array; hub.Sample(data) is the sample of a file's bytes")
+    if hasattr(value, "read") and hasattr(value, "close"):
+        raise SampleError("an open file is no array; append hub.read(path)")
     if isinstance(value, np.ma.MaskedArray):
         raise SampleError("a masked array has no values in places; fill it, as in a.filled(0)")
     if isinstance(value, int) and not -(2**63) <= value < 2**64:
