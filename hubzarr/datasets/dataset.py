@@ -8,9 +8,10 @@ from typing import Any, Self
 
 import numpy as np
 
-from hubzarr.arrays.handle import Source, open_source, source_of
+from hubzarr.arrays.handle import Source
 from hubzarr.datasets import structure, writing
 from hubzarr.datasets.catalog import catalog_of, join, not_found
+from hubzarr.datasets.pickling import opened_again, source_for
 from hubzarr.datasets.tensor import Tensor
 from hubzarr.datasets.versions import Versions
 from hubzarr.datasets.view import DatasetView
@@ -350,20 +351,11 @@ class Dataset(Versions, DatasetView):
         return VersionedStore(self._session)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        session = self._session
-        with session.lock:
-            session.check()
-            if session.in_transaction and session.dirty:
-                raise InvalidError(
-                    f"what this transaction wrote to {self.name} is not committed, so no other "
-                    "process can see it: end the transaction first"
-                )
-            session.sync()
-        return _reopened, (type(self), source_of(session, ""), self.name, self._group)
+        return _reopened, (type(self), source_for(self._session), self.name, self._group)
 
 
 def _reopened(cls: type[Dataset], source: Source, name: str, group: str) -> Dataset:
-    return cls(open_source(source, writable=source.writable), name, group)
+    return cls(opened_again(source), name, group)
 
 
 DatasetView._whole = Dataset

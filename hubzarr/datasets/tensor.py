@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 
 from hubzarr.arrays import Array
+from hubzarr.arrays.handle import Source
 from hubzarr.datasets import pixels, writing
 from hubzarr.datasets.catalog import catalog_of, not_found
 from hubzarr.datasets.columns import Column, column_of
 from hubzarr.datasets.entry import TensorEntry
 from hubzarr.datasets.info import Info
 from hubzarr.datasets.inplace import InPlace
+from hubzarr.datasets.pickling import opened_again, source_for
 from hubzarr.datasets.ragged import RaggedColumn, interval_of
 from hubzarr.datasets.rows import Rows, as_numbers, check_rows, select_rows
 from hubzarr.datasets.uniform import UniformColumn
@@ -430,9 +432,17 @@ class Tensor(InPlace):
         self._whole("clear")
         writing.clear(self._session, self._path)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        place = self._path, self._rows, self._row, self._subs
+        return _reopened, (source_for(self._session), *place)
+
     def __repr__(self) -> str:
         kind = f"htype={self.htype} shape={self.shape} dtype={self.dtype}"
         return f"<hubzarr.Tensor {self._path} {kind}>"
+
+
+def _reopened(source: Source, *place: Any) -> Tensor:
+    return Tensor(opened_again(source), *place)
 
 
 def _part(sample: Any, subs: tuple[Any, ...]) -> Any:

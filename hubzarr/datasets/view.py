@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hubzarr.arrays.handle import Source
 from hubzarr.datasets import choosing, labelled, summary, writing
 from hubzarr.datasets.asking import Queries
 from hubzarr.datasets.catalog import catalog_of, join, not_found
 from hubzarr.datasets.info import Info
 from hubzarr.datasets.keeping import SavedViews
+from hubzarr.datasets.pickling import opened_again, source_for
 from hubzarr.datasets.rows import Rows, select_rows
 from hubzarr.datasets.tensor import Tensor
 from hubzarr.errors import InvalidError, InvalidTypeError
@@ -370,6 +372,10 @@ class DatasetView(Queries, SavedViews):
             given = weights
         return self._select(rows=choosing.draw(self._selected(), given, replace, size, seed))
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        place = self.name, self._group, self._rows, self._row, self._chosen, self.query_text
+        return _reopened, (source_for(self._session), *place)
+
     def _repr_html_(self) -> str:
         return summary.html(self)
 
@@ -380,3 +386,7 @@ class DatasetView(Queries, SavedViews):
         row = f" row={self._row}" if self._row is not None else f" rows={len(self)}"
         state = " closed" if self._session.closed else " read-only" if self.read_only else ""
         return f"<hubzarr.{kind} {where}{row} tensors={list(self.tensors)}{state}>"
+
+
+def _reopened(source: Source, *place: Any) -> DatasetView:
+    return DatasetView(opened_again(source), *place)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pytest
 
@@ -260,3 +262,29 @@ def test_rows_stay_together_where_some_were_removed(commits, policy, expected, c
     ds.merge("dev", conflict=policy)
     for tensor in (ds.u, ds.v):
         assert [sample[0] for sample in tensor.numpy(aslist=True)] == expected
+
+
+# -- other processes -----------------------------------------------------------------------------
+
+
+def test_views_and_tensors_go_to_other_processes(tmp_path):
+    ds = by_hand(hub.empty(str(tmp_path / "ds")))
+    ds.create_tensor("x").extend([[1, 2], [3, 4], [5, 6]])
+    ds.create_tensor("g/t", htype="text").extend(["a", "b", "c"])
+
+    def there(value):
+        return pickle.loads(pickle.dumps(value))
+
+    assert there(ds[1:]).x.numpy().tolist() == [[3, 4], [5, 6]]
+    assert there(ds[[2, 0]]["g/t"]).text() == ["c", "a"]
+    assert there(ds.g[1]).t.text() == "b"
+    assert list(there(ds[["x"]]).tensors) == ["x"]
+    assert there(ds.x[1, 1]).numpy() == 4
+    found = there(ds.query("SELECT * WHERE x[0] > 1"))
+    assert found.sample_indices == [1, 2]
+    assert "WHERE" in found.query_text
+    with ds:
+        ds.x[0] = [7, 8]
+        for handle in (ds, ds.x, ds[1:]):
+            with pytest.raises(InvalidError, match="end the transaction first"):
+                pickle.dumps(handle)
