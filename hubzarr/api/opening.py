@@ -17,7 +17,7 @@ from hubzarr.session.opening import existing_versions
 from hubzarr.session.place import Options, session_of, storage_of
 from hubzarr.session.state import is_array
 from hubzarr.session.store import VersionedStore
-from hubzarr.storage import open_storage
+from hubzarr.storage import Storage, open_storage
 
 if TYPE_CHECKING:
     from hubzarr.session.branching import VersionInfo
@@ -152,7 +152,7 @@ def list(prefix: str = "", *, storage_options: Options = None) -> builtins.list[
     Parameters
     ----------
     prefix : str
-        A namespace to look into; everything by default.
+        A namespace to look into; everything by default. Or a URL or path, to look there.
 
     Returns
     -------
@@ -166,16 +166,24 @@ def list(prefix: str = "", *, storage_options: Options = None) -> builtins.list[
     >>> hub.list("listed")
     ['listed/one']
     """
+    place = parse_name(prefix) if prefix.strip("/") else None
+    if place is not None and place.root is not None:
+        inside = open_storage(place.root, dict(storage_options or {}))
+        return [
+            f"{place.root.rstrip('/')}/{name}".rstrip("/") for name in _repositories(inside, "")
+        ]
     root = open_storage(get_config().root, dict(storage_options or {}))
-    start = prefix.strip("/")
-    if start:
-        parse_name(start)
+    return _repositories(root, prefix.strip("/"))
+
+
+def _repositories(root: Storage, start: str, may_be_one: bool = False) -> builtins.list[str]:
+    """Folders of a store that are repositories; "" is the store itself, if it may be one."""
     found: builtins.list[str] = []
     pending = [start]
     while pending:
         folder = pending.pop()
         children = [c[:-1] for c in root.list_dir(folder) if c.endswith("/")]
-        if "versions" in children and folder:
+        if "versions" in children and (folder or may_be_one):
             found.append(folder)
             continue
         pending += [f"{folder}/{c}" if folder else c for c in children if not c.startswith(".")]
