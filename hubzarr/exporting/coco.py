@@ -26,6 +26,8 @@ __all__ = ["FORMAT", "is_single", "write"]
 
 FORMAT: Final = "coco"
 
+_SPLIT: Final = "COCO has a file for each split: export the rows of each into a folder of its own"
+
 type Advance = Callable[[int], None]
 type Json = dict[str, Any]
 
@@ -56,7 +58,7 @@ def write(
     names = file_names(table, roles.images, filenames)
     images: list[Json] = []
     numbers = itertools.count(1)
-    fields = [*roles.fields, *extras.fields]
+    fields = [field for field in (*roles.fields, *extras.fields) if field is not roles.split]
     missing = 0
     with target.open("annotations.json") as out:
         head = {"info": {"description": table.source.name}, "licenses": []}
@@ -83,7 +85,7 @@ def write(
         tail = {"images": images, "categories": list(categories)}
         out.write(b"\n], " + json.dumps(tail).encode()[1:])
     left_out = {
-        f.name: "COCO has no place for it"
+        f.name: _SPLIT if f is roles.split else "COCO has no place for it"
         for f in table.fields
         if f not in fields and f.name != "filenames"
     }

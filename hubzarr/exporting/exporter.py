@@ -40,6 +40,11 @@ _SUFFIXES: Final = {
     ".zarr": "zarr",
 }  # fmt: skip
 
+_FILE_SUFFIXES: Final = frozenset(
+    {".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".zst", ".7z", ".rar"}
+    | {".csv", ".tsv", ".parquet", ".pq", ".json", ".txt"}
+)
+
 
 def export(
     ds: DatasetView,
@@ -125,6 +130,8 @@ def export(
     table = Table(ds, tensors)
     bar = progress(len(table), f"exporting {ds.name}") if progressbar else None
     single = module.is_single(url)
+    if not single:
+        _check_folder(url, module)
     with (
         Target(url, single=single, overwrite=overwrite, options=storage_options) as place,
         bar or nullcontext(),
@@ -152,6 +159,16 @@ def _module(name: str | None, url: str) -> ModuleType:
     if name is None:
         raise InvalidError(f"can't tell the format from {url!r}: say format=..., one of {known}")
     raise InvalidError(f"unknown format {name!r}; known ones: {known}")
+
+
+def _check_folder(url: str, module: ModuleType) -> None:
+    """Refuse to make a folder whose name says that it is a file."""
+    suffix = suffix_of(url)
+    if suffix in _FILE_SUFFIXES:
+        raise InvalidError(
+            f"format {module.FORMAT!r} writes a folder, and {url!r} has the name of a file: leave "
+            f"out {suffix!r}, and pack the folder afterwards if it is to be one file"
+        )
 
 
 def _check_options(module: ModuleType, options: Mapping[str, Any]) -> None:

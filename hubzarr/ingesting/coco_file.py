@@ -231,8 +231,9 @@ def _check_once(sets: list[CocoSet]) -> None:
             other = seen.setdefault((folder, image.file_name), each.file)
             if other is not each.file:
                 raise InvalidError(
-                    f"{other.url!r} and {each.file.url!r} both annotate {image.file_name!r}; "
-                    "choose with annotations=[...]"
+                    f"{other.url!r} and {each.file.url!r} both annotate {image.file_name!r}: "
+                    "choose one of them with annotations=..., or ingest one file after the "
+                    "other, the second with append=True, for a row of the image from each"
                 )
 
 

@@ -147,7 +147,7 @@ class FileRows:
 
 
 def _rows_of_files(place: Place, files: list[Place]) -> FileRows:
-    dtypes: dict[str, set[np.dtype[Any]]] = {}
+    dtypes: dict[str, dict[np.dtype[Any], str]] = {}
     first: dict[str, ArrayInfo] = {}
     for file in files:
         try:
@@ -156,13 +156,13 @@ def _rows_of_files(place: Place, files: list[Place]) -> FileRows:
             continue
         first = first or arrays
         for name in first.keys() & arrays.keys():
-            dtypes.setdefault(name, set()).add(arrays[name].dtype)
+            dtypes.setdefault(name, {}).setdefault(arrays[name].dtype, file.relative(place))
     if not first:
         raise SampleError(f"{files[0].url} and all other files are broken", path=files[0].url)
     cleaned = clean_names([*first, "files", "labels"])
     names = {name: cleaned[name] for name in first}
     columns = [
-        Column(names[name], {"htype": "generic", "dtype": np.result_type(*dtypes[name]).name})
+        Column(names[name], {"htype": "generic", "dtype": _common_dtype(place, dtypes[name])})
         for name in first
     ]
     columns.append(Column("files", {"htype": "text"}))
@@ -171,6 +171,27 @@ def _rows_of_files(place: Place, files: list[Place]) -> FileRows:
     if classes:
         columns.append(Column("labels", {"htype": "class_label", "class_names": list(classes)}))
     return FileRows(place, names, tuple(columns), classes, {})
+
+
+def _common_dtype(place: Place, files: dict[np.dtype[Any], str]) -> str:
+    """A dtype that holds the values of all files; given is one file of each dtype."""
+    (one, first), *others = files.items()
+    common = one
+    for dtype, file in others:
+        try:
+            common = np.result_type(common, dtype)
+        except TypeError as error:  # such as of numbers and records
+            raise InvalidError(
+                f"{first} ({_word(one)}) and {file} ({_word(dtype)}) in {place.url!r} don't go together as "
+                "samples of one tensor: ingest the files one by one, or move those of one kind "
+                "to a folder of their own",
+                path=place.url,
+            ) from error
+    return common.name
+
+
+def _word(dtype: np.dtype[Any]) -> str:
+    return str(dtype) if dtype.names is None else f"records of {len(dtype.names)} fields"
 
 
 def _side_by_side(place: Place, files: list[Place]) -> BlockSource | None:

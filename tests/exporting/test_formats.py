@@ -276,6 +276,16 @@ def test_only_exports_are_overwritten() -> None:
         hub.export(ds, "a.csv")
 
 
+@pytest.mark.parametrize(
+    ("target", "format"),
+    [("out.zip", "folder"), ("out.zarr.zip", "zarr"), ("out.csv", "folder"), ("out.tar", "mds")],
+)
+def test_folders_have_no_names_of_files(target: str, format: str) -> None:
+    with pytest.raises(InvalidError, match=f"writes a folder.*{target}"):
+        hub.export(pictures(), target, format)
+    assert list(Path().iterdir()) == []
+
+
 def test_export_is_of_one_commit() -> None:
     ds = pictures()
     view = ds[:]

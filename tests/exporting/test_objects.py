@@ -113,6 +113,15 @@ def test_splits_become_folders() -> None:
     assert (settings["train"], settings["val"]) == ("images/train", "images/val")
 
 
+def test_coco_tells_that_splits_are_left_out() -> None:
+    ds = scenes(split={"htype": "class_label", "class_names": ["train", "val"]})
+    ds.split.extend([0, 1, 0])
+    report = hub.export(ds, "coco", "coco")
+    assert "each split" in report.left_out["split"]
+    assert report.tensors == ("images", "boxes", "labels")
+    assert list(json.loads(Path("coco/dataset.json").read_text())["tensors"]) == [*report.tensors]
+
+
 def test_styles_need_their_tensors() -> None:
     with pytest.raises(InvalidError, match="'polygons'"):
         hub.export(scenes(), "yolo", "yolo", style="polygons")

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import hubzarr as hub
 from hubzarr.errors import InvalidError, SampleError
 from hubzarr.ingesting import Place, coco, open_source, recognise
 from hubzarr.media.rle import mask_of_runs, pack_runs, runs_of_mask
@@ -186,6 +187,17 @@ def test_two_files_that_say_the_same_are_refused(tmp_path: Path):
     assert len(rows_of(open_source(Place(tmp_path), annotations="two.json"))) == 1
 
 
+def test_both_ways_out_of_two_files_that_say_the_same(tmp_path: Path):
+    picture(tmp_path / "a.png")
+    for name in ("one.json", "two.json"):
+        _write(tmp_path / name, [_image(1, "a.png")], [_object(1, 1)])
+    with pytest.raises(InvalidError, match=r"annotations=\.\.\., .* append=True"):
+        hub.ingest(tmp_path, "coco/twice", progressbar=False)
+    hub.ingest(tmp_path / "one.json", "coco/twice", progressbar=False)
+    ds = hub.ingest(tmp_path / "two.json", "coco/twice", append=True, progressbar=False)
+    assert ds.filenames.text() == ["a.png", "a.png"]
+
+
 def test_other_json_is_none_of_coco(tmp_path: Path):
     (tmp_path / "package.json").write_text('{"name": "x", "images": []}')
     assert not coco.matches(Place(tmp_path))
@@ -228,7 +240,7 @@ def test_panoptic():
 
 def test_sahi():
     folder = real("coco/sahi")
-    with pytest.raises(InvalidError, match="choose with annotations"):
+    with pytest.raises(InvalidError, match="choose one of them with annotations"):
         open_source(Place(folder))
     source = open_source(Place(folder), annotations="terrain2_coco.json")
     content = json.loads((folder / "terrain2_coco.json").read_text())

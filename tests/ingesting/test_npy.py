@@ -110,6 +110,14 @@ def test_cut_off_files(tmp_path, cut):
         rows(open_source(Place(tmp_path / "a.npy")))
 
 
+def test_files_that_do_not_go_together_are_named(tmp_path):
+    np.save(tmp_path / "a.npy", np.zeros((2, 3)))
+    np.save(tmp_path / "b.npy", np.zeros(3, "f4"))
+    np.save(tmp_path / "c.npy", np.zeros(3, [("x", "i4"), ("y", "f8")]))
+    with pytest.raises(InvalidError, match=r"a\.npy \(float64\) and c\.npy .* one by one"):
+        open_source(Place(tmp_path))
+
+
 @pytest.mark.parametrize("path", every("numpy/*.np?"), ids=lambda path: path.name)
 def test_real_files(path):
     assert recognise(Place(path)).KIND == "npy"
