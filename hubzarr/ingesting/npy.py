@@ -182,9 +182,9 @@ def _common_dtype(place: Place, files: dict[np.dtype[Any], str]) -> str:
             common = np.result_type(common, dtype)
         except TypeError as error:  # such as of numbers and records
             raise InvalidError(
-                f"{first} ({_word(one)}) and {file} ({_word(dtype)}) in {place.url!r} don't go together as "
-                "samples of one tensor: ingest the files one by one, or move those of one kind "
-                "to a folder of their own",
+                f"{first} ({_word(one)}) and {file} ({_word(dtype)}) in {place.url!r} don't go "
+                "together as samples of one tensor: ingest the files one by one, or move those of "
+                "one kind to a folder of their own",
                 path=place.url,
             ) from error
     return common.name

@@ -17,6 +17,7 @@ from hubzarr.errors import HubzarrError, InvalidError, NotFoundError
 from hubzarr.ingesting.exported import restored
 from hubzarr.ingesting.place import Place, hidden
 from hubzarr.ingesting.source import Source, SourceModule
+from hubzarr.ingesting.table_rows import is_table_file
 
 __all__ = ["MODULES", "check_options", "kinds", "load", "open_source", "recognise"]
 
@@ -51,6 +52,8 @@ MODULES: tuple[str, ...] = (
 
 # Folders in a folder whose listings are kept while it is recognised.
 _LISTED = 50
+# Tables that an error names.
+_NAMED = 3
 
 
 def load(name: str) -> SourceModule:
@@ -152,9 +155,20 @@ def _found(place: Place) -> tuple[SourceModule, Place]:
     if module.matches(place):
         return module, place
     raise InvalidError(
-        f"can't tell what {place.url!r} holds; say it with kind=..., one of: {', '.join(kinds())}",
+        f"can't tell what {place.url!r} holds{_tables_in(place)}; say it with kind=..., one of: "
+        f"{', '.join(kinds())}",
         path=place.url,
     )
+
+
+def _tables_in(place: Place) -> str:
+    """Advice to take a table of a folder, if there is one."""
+    children = place.children() if place.is_dir() else []
+    tables = [child.name for child in children if is_table_file(child.name)]
+    if not tables:
+        return ""
+    more = ", ..." if len(tables) > _NAMED else ""
+    return f"; give a table in it itself ({', '.join(tables[:_NAMED])}{more})"
 
 
 def _list_once(place: Place) -> None:

@@ -3,7 +3,7 @@
 A column whose values are paths of files beside the table becomes the samples in those
 files: ``cats.csv`` with a column ``file`` and a folder of images give images, and each
 further column is a tensor beside them. A folder of images with one such table in it is
-read the same way.
+read the same way, and so is a folder with nothing but a table.
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from hubzarr.errors import HubzarrError, InvalidError, SampleError
 from hubzarr.ingesting.arrow import ArrowField, arrow_fields
-from hubzarr.ingesting.files import prevailing, read_sample
+from hubzarr.ingesting.files import read_sample
+from hubzarr.ingesting.path_columns import LOOK, PathColumn, find_path_columns, path_column_of
 from hubzarr.ingesting.place import Place, hidden
 from hubzarr.ingesting.source import Block, Column, Row, Skipped, Unit
 from hubzarr.ingesting.table_rows import (
@@ -27,8 +28,6 @@ from hubzarr.ingesting.table_rows import (
     table_of,
     table_rows,
 )
-from hubzarr.media import get_format
-from hubzarr.media.formats import by_extension
 
 __all__ = ["KIND", "TableSource", "from_table", "matches", "open_source"]
 
@@ -36,18 +35,26 @@ KIND = "table"
 
 # Rows of a unit, if each has a file.
 _FILES = 256
-# Rows looked at to find the columns of paths.
-_LOOK = 20
-_WEB = ("http://", "https://")
-_PLURALS = {"image": "images", "video": "videos", "audio": "audio", "mesh": "meshes"}
+# What may lie beside the only table of a folder, as it is about it.
+_NOTES = (".md", ".rst", ".txt", ".pdf", ".html")
+_ABOUT = ("readme", "license", "licence", "citation")
 
 
 def matches(place: Place) -> bool:
-    """Whether it is a file of a table, or a folder with one that names files beside it."""
+    """Whether it is a file of a table, or a folder with one that names files, or with nothing else.
+
+    Examples
+    --------
+    >>> import pathlib
+    >>> pathlib.Path("pets").mkdir()
+    >>> _ = pathlib.Path("pets/pets.csv").write_text("name,age\\ntom,3\\n")
+    >>> matches(Place("pets"))
+    True
+    """
     try:
         if place.is_file():
             return is_table_file(place.name, parquet=False)
-        return place.is_dir() and bool(_listings(place))
+        return place.is_dir() and (_is_alone(place) or bool(_listings(place)))
     except HubzarrError:
         return False
 
@@ -57,7 +64,7 @@ def open_source(
     *,
     table: str | None = None,
     path_column: str | None = None,
-    files: str | None = None,
+    files: str | Literal[False] | None = None,
     sample_compression: str | None = None,
     encoding: str = "utf8",
 ) -> TableSource:
@@ -71,8 +78,9 @@ def open_source(
         Path of the table in the folder, where there are several.
     path_column : str, optional
         Column of paths; by default any whose first values name files.
-    files : str, optional
-        Path of the folder that the paths are in; by default it is looked for.
+    files : str or False, optional
+        Path of the folder that the paths are in; by default it is looked for. False takes
+        all columns as they are, and reads no files.
     sample_compression : str, optional
         Format to keep the files in; by default the one that most of the first have.
     encoding : str, default "utf8"
@@ -94,13 +102,21 @@ def open_source(
     file = place if place.is_file() else _chosen(place, table)
     root = place.parent() if place.is_file() else place
     base = root.resolve(files) if files else file.parent()
-    return _source(table_rows(file, encoding), base, file.name, path_column, sample_compression)
+    rows = table_rows(file, encoding)
+    first = _first(rows, file.name)
+    if path_column is None:
+        found = (
+            [] if files is False else find_path_columns(first, base, compression=sample_compression)
+        )
+    else:
+        found = _told(first, path_column, base, files, file.name, sample_compression)
+    return _source(rows, first, found, file.name)
 
 
 def from_table(
     data: Any,
     *,
-    files: Place | None = None,
+    files: str | Place | Literal[False] | None = None,
     path_column: str | None = None,
     sample_compression: str | None = None,
 ) -> TableSource:
@@ -110,9 +126,13 @@ def from_table(
     ----------
     data : DataFrame or pyarrow.Table
         The table.
-    files : Place, optional
-        Folder that paths in the table are in; by default the working directory.
-    path_column, sample_compression : str, optional
+    files : str, Place or False, optional
+        Folder that paths in the table are in; by default the working directory. Paths have
+        their extensions, and are not searched for in other folders. False takes all columns
+        as they are, and reads no files.
+    path_column : str, optional
+        Column of paths, which are searched for as `open_source` does.
+    sample_compression : str, optional
         As for `open_source`.
 
     Examples
@@ -125,20 +145,18 @@ def from_table(
     table = table_of(data)
     # The name tells it from others, so that only the same table counts as ingested.
     name = f"{type(data).__name__} {digest_of(table)}"
-    return _source(MemoryRows(table), files or Place("."), name, path_column, sample_compression)
-
-
-@dataclass(frozen=True)
-class _Paths:
-    """A column of paths: where the files are, and the tensor of their samples."""
-
-    key: str
-    column: Column
-    folder: Place
-    extension: str
-
-    def place(self, value: Any) -> Place:
-        return self.folder.resolve(f"{value}{self.extension}")
+    base = files if isinstance(files, Place) else Place(files or ".")
+    rows = MemoryRows(table)
+    first = _first(rows, name)
+    if path_column is None:
+        found = (
+            []
+            if files is False
+            else find_path_columns(first, base, search=False, compression=sample_compression)
+        )
+    else:
+        found = _told(first, path_column, base, files, name, sample_compression)
+    return _source(rows, first, found, name)
 
 
 @dataclass(frozen=True)
@@ -147,7 +165,7 @@ class TableSource:
 
     table: TableRows
     fields: tuple[ArrowField, ...]
-    paths: tuple[_Paths, ...]
+    paths: tuple[PathColumn, ...]
     name: str
     kind: str = KIND
 
@@ -198,7 +216,9 @@ class TableSource:
                 path=self.name,
             ) from error
 
-    def _row(self, row: int, paths: list[tuple[_Paths, list[Any]]], columns: dict[str, Any]) -> Row:
+    def _row(
+        self, row: int, paths: list[tuple[PathColumn, list[Any]]], columns: dict[str, Any]
+    ) -> Row:
         made = {name: values[row] for name, values in columns.items()}
         for each, values in paths:
             if values[row] is None or values[row] == "":
@@ -206,44 +226,45 @@ class TableSource:
             try:
                 made[each.column.name] = read_sample(each.place(values[row]))
             except HubzarrError as error:
-                return Skipped(str(values[row]), error.message)
+                why = f"{error.message}; files=False takes column {each.key!r} as it is"
+                return Skipped(str(values[row]), why)
         return made
 
 
-def _source(
-    rows: TableRows,
-    base: Place,
-    name: str,
-    path_column: str | None,
-    sample_compression: str | None,
-) -> TableSource:
-    first = rows.first(_LOOK)
+def _first(rows: TableRows, name: str) -> Any:
+    """A table of the first rows, which has columns."""
+    first = rows.first(LOOK)
     if not first.column_names:
         raise InvalidError(f"{name}: a table without columns")
-    keys = [path_column] if path_column else _text_columns(first)
-    found = [paths for key in keys if (paths := _paths(first, key, base, sample_compression))]
-    if path_column and not found:
+    return first
+
+
+def _told(
+    first: Any,
+    key: str,
+    base: Place,
+    files: str | Place | Literal[False] | None,
+    name: str,
+    compression: str | None,
+) -> list[PathColumn]:
+    """The column that the user says has paths."""
+    if files is False:
+        raise InvalidError("path_column and files=False exclude each other: leave out one")
+    found = path_column_of(first, key, base, compression)
+    if found is None:
         raise InvalidError(
-            f"{name}: the values of column {path_column!r} name no files in {base.url!r}; "
-            "say where they are with files=..."
+            f"{name}: the values of column {key!r} name no files in {base.url!r}; say where "
+            "they are with files=..., or leave out path_column to take the column as it is"
         )
+    return [found]
+
+
+def _source(rows: TableRows, first: Any, found: list[PathColumn], name: str) -> TableSource:
     fields = arrow_fields(first, rows.known)
     return TableSource(rows, tuple(fields), tuple(_named(found, fields)), name)
 
 
-def _text_columns(table: Any) -> list[str]:
-    """Columns that may hold paths. Addresses of the web are text: nobody asked to look them up."""
-    return [
-        key
-        for key in table.column_names
-        if any(
-            isinstance(value, str) and not value.startswith(_WEB)
-            for value in table.column(key).to_pylist()
-        )
-    ]
-
-
-def _named(found: list[_Paths], fields: list[ArrowField]) -> list[_Paths]:
+def _named(found: list[PathColumn], fields: list[ArrowField]) -> list[PathColumn]:
     """Tensors of samples are called images and so on, or after their columns if several are."""
     counts = Counter(paths.column.name for paths in found)
     taken = {field.column.name for field in fields}
@@ -256,73 +277,52 @@ def _named(found: list[_Paths], fields: list[ArrowField]) -> list[_Paths]:
             name += "_"
         taken.add(name)
         column = Column(name, paths.column.options)
-        named.append(_Paths(paths.key, column, paths.folder, paths.extension))
+        named.append(PathColumn(paths.key, column, paths.folder, paths.extension))
     return named
 
 
-def _paths(table: Any, key: str, base: Place, compression: str | None) -> _Paths | None:
-    """Whether the values of a column are paths of files, and from where."""
-    if key not in table.column_names:
-        raise InvalidError(f"no column {key!r}; there are {', '.join(table.column_names)}")
-    found = table.column(key).to_pylist()
-    values = [value for value in found if isinstance(value, (str, int))]
-    if not values or not all(map(_could_be_path, values)):
-        return None
-    for folder in _folders(base):
-        for extension in _extensions(folder, values):
-            files = [folder.resolve(f"{value}{extension}") for value in values]
-            formats = Counter(
-                found for file in files if file.is_file() and (found := by_extension(file.name))
-            )
-            if formats.total() * 2 >= len(files):
-                kind = get_format(max(formats, key=lambda name: formats[name])).kind
-                best = prevailing(
-                    {name: n for name, n in formats.items() if get_format(name).kind == kind}
-                )
-                options = {"htype": kind, "sample_compression": compression or best}
-                return _Paths(key, Column(_PLURALS.get(kind, kind), options), folder, extension)
-    return None
-
-
-def _could_be_path(value: str | int) -> bool:
-    """Whether file systems may have such a name, which they refuse to look up otherwise."""
-    return all(len(part.encode()) < 240 and "\0" not in part for part in str(value).split("/"))
-
-
-def _folders(base: Place) -> list[Place]:
-    """The folder of the table, and those in it."""
-    children = [child for child in base.children() if child.is_dir() and not hidden(child.name)]
-    inner = [child.child("images") for child in children if child.child("images").is_dir()]
-    return [base, *children[:_LOOK], *inner[:_LOOK]]
-
-
-def _extensions(folder: Place, values: list[Any]) -> list[str]:
-    """Nothing, and what could be left out of names: ``.jpg`` if there are such files."""
-    if any(by_extension(str(value)) for value in values):
-        return [""]
-    names = (child.name for child in folder.children()[:_LOOK])
-    found = Counter(f".{name.rpartition('.')[2]}" for name in names if by_extension(name))
-    return list(found)
+def _tables(place: Place, *, parquet: bool = True) -> list[Place]:
+    """Files of tables in a folder."""
+    return [
+        child
+        for child in place.children()
+        if is_table_file(child.name, parquet=parquet) and not hidden(child.name) and child.is_file()
+    ]
 
 
 def _listings(place: Place) -> list[Place]:
     """Tables in a folder that name files in it."""
-    found = []
-    for child in place.children():
-        if is_table_file(child.name) and not hidden(child.name) and child.is_file():
-            first = peek(child, _LOOK)
-            if any(_paths(first, key, child.parent(), None) for key in _text_columns(first)):
-                found.append(child)
-    return found
+    return [
+        child for child in _tables(place) if find_path_columns(peek(child, LOOK), child.parent())
+    ]
+
+
+def _is_alone(place: Place) -> bool:
+    """Whether a folder has one table, and nothing else but notes on it."""
+    tables = _tables(place, parquet=False)
+    return len(tables) == 1 and all(
+        hidden(child.name)
+        or child.name == tables[0].name
+        or (_is_note(child.name.lower()) and child.is_file())
+        for child in place.children()
+    )
+
+
+def _is_note(name: str) -> bool:
+    return name.endswith(_NOTES) or name.startswith(_ABOUT)
 
 
 def _chosen(place: Place, table: str | None) -> Place:
     if table is not None:
         return place.child(table)
+    there = _tables(place)
+    if len(there) == 1:
+        return there[0]
     found = _listings(place)
     if len(found) == 1:
         return found[0]
-    if found:
-        names = ", ".join(file.name for file in found)
-        raise InvalidError(f"several tables in {place.url!r} name files; say table=..., of {names}")
-    raise InvalidError(f"no table in {place.url!r} names files beside it")
+    if not there:
+        raise InvalidError(f"no table in {place.url!r}; expected a file such as pets.csv")
+    names = ", ".join(file.name for file in found or there)
+    what = "name files" if found else "are there, none of which names files"
+    raise InvalidError(f"several tables in {place.url!r} {what}; say table=..., of {names}")

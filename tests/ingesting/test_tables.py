@@ -311,6 +311,60 @@ def test_absolute_paths_in_a_data_frame(tmp_path: Path):
     assert row["images"].compressed_bytes == data
 
 
+def test_words_in_memory_are_no_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("x.png", "sub/x.png", "sub/y.png"):
+        picture(tmp_path / name)
+    frame = pd.DataFrame({"b": ["x", "y"], "c": ["x.png", "y.png"], "d": ["y.png", "none.png"]})
+    assert list(options_of(from_table(frame[["b", "d"]]))) == ["b", "d"]
+    assert list(options_of(from_table(frame))) == ["images", "b", "c", "d"]
+    assert list(options_of(from_table(frame, files="sub"))) == ["c_images", "d_images", *"bcd"]
+    assert list(options_of(from_table(frame, files=False))) == [*"bcd"]
+    rows = rows_of(from_table(frame, path_column="b", files="sub"))
+    assert [row["images"].shape for row in rows] == [(8, 6, 3)] * 2
+    with pytest.raises(InvalidError, match="leave out path_column"):
+        from_table(pd.DataFrame({"b": ["p", "q"]}), path_column="b")
+    with pytest.raises(InvalidError, match="files=False exclude"):
+        from_table(frame, path_column="b", files=False)
+
+
+def test_names_without_extension_need_a_sign(tmp_path: Path):
+    for name in "xyz":
+        picture(tmp_path / "train" / f"{name}.png")
+    table = tmp_path / "a.csv"
+
+    def columns(text: str, **options) -> list[str]:
+        return list(options_of(open_source(_csv(table, text), **options)))
+
+    assert columns("b\nx\ny\n") == ["images", "b"]
+    assert columns("b\nx\ny\n", files=False) == ["b"]
+    assert columns("b\nx\nq\n") == ["b"]
+    assert columns("b,image_id,c\nx,y,z\nx,z,y\n") == ["images", "b", "image_id", "c"]
+    assert columns("b,c\nx,y\ny,z\n") == ["b", "c"]
+    assert columns("b,file\nx,train/y.png\n") == ["images", "b", "file"]
+
+
+def test_missing_files_come_with_the_way_out(tmp_path: Path):
+    picture(tmp_path / "a.jpg")
+    (tmp_path / "all.csv").write_text("file\na.jpg\nno.jpg\n")
+    [skip] = skipped_of(open_source(Place(tmp_path)))
+    assert skip.why.endswith("files=False takes column 'file' as it is")
+
+
+def test_folders_with_nothing_but_a_table(tmp_path: Path):
+    (tmp_path / "README.md").write_text("Pets.")
+    (tmp_path / "pets.csv").write_text("name,file\ntom,tom.jpg\n")
+    place = Place(tmp_path)
+    assert recognise(place).KIND == "table"
+    assert list(options_of(open_source(place))) == ["name", "file"]
+    (tmp_path / "more.csv").write_text("name\nrex\n")
+    with pytest.raises(InvalidError, match=r"give a table in it itself \(more.csv, pets.csv\)"):
+        recognise(Place(tmp_path))
+    with pytest.raises(InvalidError, match=r"say table=\.\.\., of more.csv, pets.csv"):
+        open_source(Place(tmp_path), "table")
+    assert list(options_of(open_source(Place(tmp_path), "table", table="more.csv"))) == ["name"]
+
+
 def test_bccd():
     path = real("csv/bccd_test.csv")
     frame = pd.read_csv(path)
