@@ -170,7 +170,8 @@ def list(prefix: str = "", *, storage_options: Options = None) -> builtins.list[
     if place is not None and place.root is not None:
         inside = open_storage(place.root, dict(storage_options or {}))
         return [
-            f"{place.root.rstrip('/')}/{name}".rstrip("/") for name in _repositories(inside, "")
+            f"{place.root.rstrip('/')}/{name}".rstrip("/")
+            for name in _repositories(inside, "", may_be_one=True)
         ]
     root = open_storage(get_config().root, dict(storage_options or {}))
     return _repositories(root, prefix.strip("/"))

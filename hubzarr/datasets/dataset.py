@@ -292,15 +292,6 @@ class Dataset(Versions, DatasetView):
             for path in self._paths():
                 writing.clear(self._session, path)
 
-    def __setitem__(self, key: Any, value: Any) -> None:
-        if isinstance(key, str):
-            self[key][:] = value
-        elif isinstance(key, tuple) and key and isinstance(key[0], str):
-            rest = key[1:]
-            self[key[0]][rest if len(rest) > 1 else rest[0]] = value
-        else:
-            self[key].update(value)
-
     # -- commits and life ----------------------------------------------------------------
 
     def flush(self) -> None:

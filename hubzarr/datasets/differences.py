@@ -215,7 +215,9 @@ def _explain_by_moves(
             for move in moves.values():
                 better = _after_move(old, new, move)
                 cost = len(found.updated) + len(found.removed)
-                if better is not None and len(better) + len(move.removed) <= cost:
+                # A shorter array lost as many rows as its neighbours: surely the same.
+                sure = not len(found.added) and len(found.removed) > 0
+                if better is not None and (sure or len(better) + len(move.removed) <= cost):
                     found = replace(found, added=move.added, updated=better, removed=move.removed)
             tensors[name] = found
 

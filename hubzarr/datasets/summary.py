@@ -42,6 +42,8 @@ def text(view: DatasetView) -> str:
 
 def html(view: DatasetView) -> str:
     """The table for a notebook."""
+    if view._session.closed:
+        return f"<p>{escape(repr(view))}</p>"
     head = "".join(f"<th style={LEFT}>{title}</th>" for title in _TITLES)
     body = "".join(
         "<tr>"

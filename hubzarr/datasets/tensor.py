@@ -18,6 +18,7 @@ from hubzarr.datasets.info import Info
 from hubzarr.datasets.inplace import InPlace
 from hubzarr.datasets.pickling import opened_again, source_for
 from hubzarr.datasets.ragged import RaggedColumn, interval_of
+from hubzarr.datasets.reducing import Reducing
 from hubzarr.datasets.rows import Rows, as_numbers, check_rows, select_rows
 from hubzarr.datasets.uniform import UniformColumn
 from hubzarr.datasets.values import as_array, one_value, stacked, stored_bytes, values
@@ -28,7 +29,7 @@ from hubzarr.session import Session
 __all__ = ["Tensor"]
 
 
-class Tensor(InPlace):
+class Tensor(Reducing, InPlace):
     """The samples of one kind in a dataset, or some of them.
 
     Indexing selects samples and then elements inside them; nothing is read before
@@ -261,7 +262,7 @@ class Tensor(InPlace):
             array = np.asarray(as_array(value))
             return [array] if aslist and self.is_sequence is False else array
         if not aslist:
-            return stacked(value, self._path)
+            return stacked(value, self._path, self.dtype)
         return [as_array(sample) for sample in value]
 
     def values(self) -> Any:
@@ -355,22 +356,6 @@ class Tensor(InPlace):
 
     # -- statistics --------------------------------------------------------------
 
-    def mean(self, axis: Any = None) -> Any:
-        """Mean of all elements, or for each channel with ``axis="channel"``."""
-        return pixels.reduce(self, "mean", axis)
-
-    def std(self, axis: Any = None) -> Any:
-        """Standard deviation of all elements, or for each channel with ``axis="channel"``."""
-        return pixels.reduce(self, "std", axis)
-
-    def min(self, axis: Any = None) -> Any:
-        """Smallest element, or of each channel with ``axis="channel"``."""
-        return pixels.reduce(self, "min", axis)
-
-    def max(self, axis: Any = None) -> Any:
-        """Largest element, or of each channel with ``axis="channel"``."""
-        return pixels.reduce(self, "max", axis)
-
     def analyze(self, progressbar: bool = True) -> Tensor:
         """Compute pixel statistics of all samples once, and keep them from now on.
 
@@ -423,9 +408,13 @@ class Tensor(InPlace):
         )
 
     def pop(self, index: int | Sequence[int] | slice | None = None) -> None:
-        """Remove samples, by default the last. Other tensors keep theirs: see `Dataset.pop`."""
+        """Remove samples at the end, by default the last; other tensors keep theirs.
+
+        Others than the last ones go only with their whole rows, by `Dataset.pop`, unless
+        this is the only tensor: the samples behind them would belong to the wrong rows.
+        """
         self._whole("pop")
-        writing.remove(self._session, [self._path], -1 if index is None else index)
+        writing.remove_alone(self._session, self._path, -1 if index is None else index)
 
     def clear(self) -> None:
         """Remove all samples."""

@@ -102,7 +102,7 @@ def as_array(value: Any) -> Array:
     return np.asarray(value)
 
 
-def stacked(samples: list[Any] | Array, name: str) -> Array:
+def stacked(samples: list[Any] | Array, name: str, dtype: Any = None) -> Array:
     """Samples of one shape as one array."""
     if isinstance(samples, np.ndarray):
         return samples
@@ -114,4 +114,4 @@ def stacked(samples: list[Any] | Array, name: str) -> Array:
             f"samples of tensor {name!r} have different shapes, such as {low} and {high}, and make "
             "no single array: numpy(aslist=True) gives a list of arrays"
         )
-    return np.stack(arrays) if arrays else np.empty((0,))
+    return np.stack(arrays) if arrays else np.empty((0,), dtype)

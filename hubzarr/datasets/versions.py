@@ -5,13 +5,18 @@ from __future__ import annotations
 from typing import Any, Self
 
 from hubzarr.arrays.history import History, plain_point
+from hubzarr.datasets.catalog import catalog_of, join, not_found
 from hubzarr.datasets.differences import RowDiff, row_diff
+from hubzarr.datasets.layout import INDEX
 from hubzarr.errors import InvalidError, InvalidNameError, NotFoundError
 from hubzarr.history.manifest import Commit
+from hubzarr.indexing import apply, identity
 from hubzarr.names import parse_point
 from hubzarr.session import branching
+from hubzarr.session.blame import BlameEntry, blame
 from hubzarr.session.log import state_at
 from hubzarr.session.merge import Conflicting
+from hubzarr.session.state import is_array
 
 __all__ = ["Commits", "Versions"]
 
@@ -247,6 +252,41 @@ class Versions(History):
             a = self._before_last()
         found = row_diff(self._session, plain_point(a), plain_point(b), self._group)
         return found.as_dict() if as_dict else found
+
+    def blame(  # type: ignore[override]
+        self, tensor: Any = None, key: Any = ...
+    ) -> list[BlameEntry]:
+        """Which commit last changed each part of a tensor, when and by whom.
+
+        Parameters
+        ----------
+        tensor : str
+            Name of the tensor.
+        key : index
+            Rows (and elements, for a uniform tensor) as integers and unit-step slices. The
+            answer is by whole chunks.
+
+        Examples
+        --------
+        >>> import hubzarr as hub
+        >>> ds = hub.empty("examples/blame_dataset")
+        >>> ds.create_tensor("x").extend([1, 2])
+        >>> _ = ds.commit("two numbers")
+        >>> ds.blame("x")[0].commit.message
+        'two numbers'
+        """
+        names = list(catalog_of(self._session).under(self._group))
+        path = join(self._group, tensor) if isinstance(tensor, str) else ""
+        if path not in names:
+            raise not_found(str(tensor), names)
+        document = self._session.document(path)
+        if document is None or not is_array(document):
+            path = f"{path}/{INDEX}"
+        shape = self._session.array(path).shape
+        view = apply(identity(shape), key)
+        if view.box is None:
+            raise InvalidError("blame takes integers and slices with step 1; ask for the box")
+        return blame(self._session, path, view.box)
 
     def delete_branch(self, name: str) -> None:
         """Remove a version; others keep what they share with it."""

@@ -236,6 +236,10 @@ class DatasetView(Queries, SavedViews):
             return self._tensor(path)
         if path in catalog.groups:
             return self._sub(path)
+        if name in ("append", "extend", "pop", "clear", "create_tensor", "create_group", "commit"):
+            raise AttributeError(
+                f"{name} is for the whole dataset, not for a view of some rows: ds.{name}(...)"
+            )
         raise AttributeError(str(not_found(name, list(self.tensors))))
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -247,6 +251,21 @@ class DatasetView(Queries, SavedViews):
                 f"ds.{name} = ... would set nothing in the dataset: ds.{name}[:] = values or "
                 f"ds.{name}[3] = value sets samples, ds.create_tensor({name!r}) makes a tensor"
             )
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        if isinstance(key, str) and self._row is not None:
+            self.update({key: value})
+        elif isinstance(key, str):
+            if not (isinstance(value, Tensor) and value.is_same(self[key])):
+                raise InvalidError(
+                    f"ds[{key!r}] = ... would set all samples to one: ds[{key!r}][:] = values sets "
+                    f"them all, ds[{key!r}][3] = value one of them"
+                )
+        elif isinstance(key, tuple) and key and isinstance(key[0], str):
+            rest = key[1:]
+            self[key[0]][rest if len(rest) > 1 else rest[0]] = value
+        else:
+            self[key].update(value)
 
     def __contains__(self, name: object) -> bool:
         path = join(self._group, str(name).strip("/"))
@@ -383,8 +402,10 @@ class DatasetView(Queries, SavedViews):
         kind = "Dataset" if type(self) is not DatasetView else "DatasetView"
         group = f"/{self._group}" if self._group else ""
         where = f"{self.name}{group}:{self.version}@{self._session.manifest.commit.number}"
+        if self._session.closed:
+            return f"<hubzarr.{kind} {where} closed>"
         row = f" row={self._row}" if self._row is not None else f" rows={len(self)}"
-        state = " closed" if self._session.closed else " read-only" if self.read_only else ""
+        state = " read-only" if self.read_only else ""
         return f"<hubzarr.{kind} {where}{row} tensors={list(self.tensors)}{state}>"
 
 

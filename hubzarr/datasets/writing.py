@@ -15,7 +15,7 @@ from hubzarr.datasets.columns import Column, add, column_of, replace_sample, rep
 from hubzarr.datasets.entry import TensorEntry, write_entry
 from hubzarr.datasets.info import Info
 from hubzarr.datasets.ragged import RaggedColumn, is_large
-from hubzarr.datasets.rows import Rows, check_rows, select_rows
+from hubzarr.datasets.rows import Rows, as_numbers, check_rows, select_rows
 from hubzarr.datasets.undoing import as_it_is, make_empty, take_back, whole_or_not
 from hubzarr.datasets.uniform import UniformColumn
 from hubzarr.datasets.values import as_array, one_value
@@ -33,6 +33,7 @@ __all__ = [
     "headers",
     "length_of",
     "remove",
+    "remove_alone",
     "update",
     "update_many",
     "update_row",
@@ -189,27 +190,26 @@ def _converted(session: Session, path: str, entry: TensorEntry, samples: Any) ->
     try:
         if not isinstance(samples, np.ndarray) and any(is_large(x) for x in samples):
             return [_large_or_prepared(entry, x, info) for x in samples]
-        new = _new_names(entry, samples, info)
+        new = new_class_names(entry.spec, samples, info)
         if new:
             Info(session, path)["class_names"] = [*info.get("class_names", []), *new]
             info = _info(session, path)
         return prepare_many(entry.spec, samples, info)
     except SampleError as error:
-        raise SampleError(f"tensor {path!r}: {error}", **error.fields) from error
+        fields = error.fields
+        if "index" not in fields:
+            fields = {**fields, "index": _first_unfit(entry, samples, info)}
+        raise SampleError(f"tensor {path!r}: {error}", **fields) from error
 
 
-def _new_names(entry: TensorEntry, samples: Any, info: Mapping[str, Any]) -> list[str]:
-    """Names of classes that come with samples; the error says which sample has none."""
-    try:
-        return new_class_names(entry.spec, samples, info)
-    except SampleError:
-        for index, sample in enumerate(samples):
-            try:
-                new_class_names(entry.spec, [sample], info)
-            except SampleError as error:
-                error.fields["index"] = index
-                raise
-        raise
+def _first_unfit(entry: TensorEntry, samples: Any, info: Mapping[str, Any]) -> int | None:
+    """Which sample it is that does not fit, where a look at all of them together did not tell."""
+    for index, sample in enumerate(samples):
+        try:
+            prepare(entry.spec, sample, info)
+        except SampleError:
+            return index
+    return None
 
 
 def vars_of(spec: Any) -> dict[str, Any]:
@@ -373,6 +373,22 @@ def remove(session: Session, paths: Iterable[str], key: Any) -> None:
                     stack.enter_context(whole_or_not(session, path))
                     column.remove(rows)
         session.touch()
+
+
+def remove_alone(session: Session, path: str, key: Any) -> None:
+    """Drop samples of one tensor; those of others must not come to stand beside wrong ones."""
+    with session.lock:
+        length = length_of(session, path, _entry(session, path))
+        chosen = select_rows(range(length), key, f"tensor {path!r}")
+        rows = np.unique([chosen] if isinstance(chosen, int) else as_numbers(chosen))
+        shown = [p for p, e in catalog_of(session).tensors.items() if not e.hidden]
+        last = np.array_equal(rows, np.arange(length - len(rows), length))
+        if len(shown) > 1 and not last:
+            raise InvalidError(
+                f"samples before the last can't be removed from tensor {path!r} alone: later ones "
+                "would stand beside wrong rows of the others; ds.pop(index) removes whole rows"
+            )
+        remove(session, [path], key)
 
 
 def clear(session: Session, path: str) -> None:
