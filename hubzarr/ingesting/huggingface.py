@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from hubzarr.errors import HubzarrError, InvalidError, InvalidTypeError, SampleError
+from hubzarr.errors import HubzarrError, InvalidError, InvalidTypeError, SampleError, StorageError
 from hubzarr.ingesting.arrow import ArrowField, Known, arrow_fields, pyarrow
 from hubzarr.ingesting.hf_features import features_of, with_features
 from hubzarr.ingesting.place import Place
@@ -159,21 +159,39 @@ def huggingface_place(
     if not name or name.count("/") > 1:
         raise InvalidError(f"bad name of a data set {name!r}; expected 'hf://user/name'")
     hub = need("huggingface_hub", extra="huggingface", what="downloading from Hugging Face")
-    wanted = _parquet_files(hub, name, revision, config, token)
-    if not wanted and revision is None:
-        revision = _PARQUET_BRANCH
-        wanted = _parquet_files(hub, name, revision, config, token)
+    try:
+        folder, wanted = _downloaded(hub, name, revision, config, token)
+    except Exception as error:  # of whatever library huggingface_hub asks
+        raise StorageError(
+            f"can't download {ref}: {error}; check the name, the token of Hugging Face and the "
+            "network",
+            path=ref,
+            reason=type(error).__name__,
+        ) from error
     if not wanted:
         raise InvalidError(
             f"the data set {name!r} has no Parquet file"
             + (f" in {config!r}" if config else "")
             + "; download it and ingest the folder"
         )
+    place = Place(folder)
+    return place.child(config) if config else place
+
+
+def _downloaded(
+    hub: Any, name: str, revision: str | None, config: str | None, token: str | None
+) -> tuple[str, list[str]]:
+    """The folder that the Parquet files of a data set were downloaded to, and their names."""
+    wanted = _parquet_files(hub, name, revision, config, token)
+    if not wanted and revision is None:
+        revision = _PARQUET_BRANCH
+        wanted = _parquet_files(hub, name, revision, config, token)
+    if not wanted:
+        return "", wanted
     folder = hub.snapshot_download(
         name, repo_type="dataset", revision=revision, allow_patterns=wanted, token=token
     )
-    place = Place(folder)
-    return place.child(config) if config else place
+    return str(folder), wanted
 
 
 def _parquet_files(
