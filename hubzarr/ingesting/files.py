@@ -88,6 +88,7 @@ def image_options(
     *,
     sample_compression: str | None = None,
     dtype: str | None = None,
+    mixed: bool = True,
 ) -> dict[str, Any]:
     """Options of a tensor for image files: a format, and a dtype that holds their values.
 
@@ -101,17 +102,26 @@ def image_options(
         How many files have which format.
     sample_compression, dtype : str, optional
         What the user wants.
+    mixed : bool, default True
+        Whether the dtype is one that holds the values of all; else it is the one that most
+        of them have.
     """
     options: dict[str, Any] = {
         "htype": "image",
         "sample_compression": sample_compression or prevailing(formats),
     }
     step = max(len(paths) // _EXAMPLES, 1)
-    dtypes = set() if dtype else {_dtype(root, path) for path in paths[::step]} - {None}
-    found = np.dtype(dtype) if dtype else np.result_type(*dtypes) if dtypes else np.dtype("u1")
+    found = np.dtype(dtype) if dtype else _common_dtype(root, paths[::step], mixed)
     if found != np.uint8:
         options["dtype"] = found.name
     return options
+
+
+def _common_dtype(root: Place, paths: Sequence[str], mixed: bool) -> np.dtype[Any]:
+    dtypes = Counter(found for path in paths if (found := _dtype(root, path)) is not None)
+    if not dtypes:
+        return np.dtype("u1")
+    return np.result_type(*dtypes) if mixed else max(dtypes, key=lambda found: dtypes[found])
 
 
 def _dtype(root: Place, path: str) -> np.dtype[Any] | None:

@@ -11,11 +11,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from hubzarr.errors import HubzarrError, InvalidError, SampleError
 from hubzarr.ingesting.class_folders import Layout, layout_of
 from hubzarr.ingesting.files import find_file, format_of, image_options, lazy_sample
 from hubzarr.ingesting.place import Place
 from hubzarr.ingesting.source import Column, Skipped, Unit, path_units
+from hubzarr.media import Sample, get_format
 
 __all__ = ["KIND", "FolderSource", "matches", "open_source"]
 
@@ -55,7 +58,8 @@ def open_source(
     sample_compression : str, optional
         Format to keep the images in; by default the one that most of them have.
     dtype : str, optional
-        Of the images; by default one that holds the values of those looked into.
+        Of the images; by default the one that most of those looked into have. Files of another
+        one are no rows then: whether 8 and 16 bits go together, only the user knows.
     filenames : bool, optional
         Whether to keep the names of the files, in a column ``filenames``. By default
         this is done where there are no classes.
@@ -94,22 +98,26 @@ def open_source(
         raise InvalidError(f"no images in {place.url!r}; expected files such as cats/tom.jpg")
     layout = layout_of(folders)
     paths = [path for path, _ in kept if format_of(path)] if kept else list(first.values())
-    images = image_options(root, paths, formats, sample_compression=sample_compression, dtype=dtype)
+    images = image_options(
+        root, paths, formats, sample_compression=sample_compression, dtype=dtype, mixed=False
+    )
     columns = [Column("images", images), *layout.columns]
     if filenames or (filenames is None and not layout.classes):
         columns.append(Column("filenames", {"htype": "text"}))
-    return FolderSource(root, tuple(columns), {"formats": dict(formats)}, layout, kept)
+    only = None if dtype else np.dtype(images.get("dtype", "uint8"))
+    return FolderSource(root, tuple(columns), {"formats": dict(formats)}, layout, kept, only)
 
 
 @dataclass(frozen=True)
 class FolderSource:
-    """Images in folders, one row each."""
+    """Images in folders, one row each; `only` is the dtype that all must have, if any."""
 
     root: Place
     columns: tuple[Column, ...]
     info: dict[str, Any]
     layout: Layout
     files: list[tuple[str, int]] | None
+    only: np.dtype[Any] | None = None
     kind: str = KIND
 
     @property
@@ -133,10 +141,22 @@ class FolderSource:
                 yield Skipped(path, "it lies outside the folders of classes", broken=False)
                 continue
             try:
-                row: dict[str, Any] = {"images": lazy_sample(self.root, path), **labels}
+                sample = lazy_sample(self.root, path)
+                if self.only is not None and sample.dtype != self.only:
+                    yield Skipped(path, self._other_dtype(sample, self.only))
+                    continue
+                row: dict[str, Any] = {"images": sample, **labels}
             except SampleError as error:
                 yield Skipped(path, error.message)
                 continue
             if filenames:
                 row["filenames"] = path
             yield row
+
+    def _other_dtype(self, sample: Sample, only: np.dtype[Any]) -> str:
+        """Why an image of another dtype is left out, and how to take it."""
+        kept = self.columns[0].options["sample_compression"]
+        advice = f'dtype="{np.result_type(sample.dtype, only).name}"'
+        if not get_format(kept).lossless and sample.compression != kept:
+            advice += f' with sample_compression="{sample.compression}"'
+        return f"its values are {sample.dtype}, where most images have {only}; {advice} takes both"

@@ -259,7 +259,9 @@ class _Job:
             raise SampleError(f"{error.message}; {_ADVICE}", **error.fields) from error
         skipped = [*part.skipped, *left_out]
         rows = part.rows - len(left_out)
-        self.record.done(part.unit, rows, part.size, part.converted, skipped)
+        self.record.done(
+            part.unit, rows, part.size, skipped, converted=part.converted, lossy=part.lossy
+        )
 
     def _extend(self, part: Part, block: Block) -> list[Skipped]:
         columns = dict(block.columns)

@@ -14,7 +14,7 @@ import numpy as np
 
 from hubzarr.errors import SampleError, StorageError
 from hubzarr.ingesting.source import Block, Skipped, Source, Unit
-from hubzarr.media import Sample
+from hubzarr.media import Sample, get_format
 
 __all__ = ["LOOK_AHEAD", "Part", "read_ahead"]
 
@@ -36,8 +36,8 @@ class Part:
         What became no row.
     size : int
         Bytes that the rows take, more or less.
-    converted : int
-        Files that had another format than their tensor.
+    converted, lossy : int
+        Files that had another format than their tensor, and those of them that lost something.
     idle : float
         Share of the time for reading it in which a thread waited, as for a remote store.
     """
@@ -47,6 +47,7 @@ class Part:
     skipped: list[Skipped] = field(default_factory=list)
     size: int = 0
     converted: int = 0
+    lossy: int = 0
     idle: float = 0.0
 
     @property
@@ -177,11 +178,31 @@ def _ready_sample(part: Part, sample: Sample, wanted: str | None, verify: bool) 
     if verify:
         sample.verify()
     if wanted is not None and compression != wanted:
-        sample = Sample(sample.encoded(wanted), path=sample.path, compression=wanted)
+        sample = Sample(_converted(sample, wanted), path=sample.path, compression=wanted)
         part.converted += 1
+        part.lossy += get_format(compression).lossless and not get_format(wanted).lossless
     _ = sample.header  # read now, and kept
     part.size += len(sample.compressed_bytes)
     return sample
+
+
+def _converted(sample: Sample, wanted: str) -> bytes:
+    """The file in the format of its tensor, or why that can't keep what the file holds."""
+    try:
+        return sample.encoded(wanted)
+    except SampleError as error:
+        try:
+            shape = sample.array.shape
+        except SampleError:  # the file is broken, and no other format would help
+            raise error from None
+        image = get_format(wanted).kind == "image"
+        why = "it has transparency" if image and shape[2:] == (4,) else error.message
+        best = '"png"' if image and wanted != "png" else "..."
+        raise SampleError(
+            f"it can't become {wanted}, the format of its tensor: {why}; sample_compression={best} "
+            "chooses another format for all files",
+            path=error.fields.get("path") or sample.path,
+        ) from error
 
 
 def _size(value: Any) -> int:

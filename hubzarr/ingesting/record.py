@@ -51,6 +51,8 @@ class IngestReport:
         Whether all is done.
     converted : int
         Files that had another format than their tensor.
+    lossy : int
+        Those of them that had a lossless format, and their tensor has a lossy one.
 
     Examples
     --------
@@ -71,6 +73,7 @@ class IngestReport:
     seconds: float = 0.0
     finished: bool = True
     converted: int = 0
+    lossy: int = 0
 
     def __str__(self) -> str:
         text = (
@@ -81,6 +84,8 @@ class IngestReport:
             text += f", {self.resumed} rows of them by an earlier call"
         if self.converted:
             text += f", {self.converted} files converted to the format of the others"
+        if self.lossy:
+            text += f" ({self.lossy} of them from a lossless format to a lossy one)"
         if not self.finished:
             text += ", not finished: the same call goes on"
         if not self.skipped:
@@ -111,8 +116,8 @@ class Record:
         What these were, and why: the first thousand.
     finished : bool
         Whether all is done.
-    converted : int
-        Files that had another format than their tensor.
+    converted, lossy : int
+        Files that had another format than their tensor, and those of them that lost something.
     """
 
     source: str
@@ -126,15 +131,24 @@ class Record:
     reasons: list[list[str]] = field(default_factory=list)
     finished: bool = False
     converted: int = 0
+    lossy: int = 0
 
     def done(
-        self, unit: Unit, rows: int, size: int, converted: int, skipped: list[Skipped]
+        self,
+        unit: Unit,
+        rows: int,
+        size: int,
+        skipped: list[Skipped],
+        *,
+        converted: int = 0,
+        lossy: int = 0,
     ) -> None:
         """Note that a unit is done."""
         self.units += 1
         self.rows += rows
         self.bytes += size
         self.converted += converted
+        self.lossy += lossy
         self.digest = _digest(self.digest, unit)
         self.skipped += len(skipped)
         room = max(_KEPT - len(self.reasons), 0)
@@ -153,6 +167,7 @@ class Record:
             self.seconds,
             self.finished,
             self.converted,
+            self.lossy,
         )
 
     def to_json(self) -> dict[str, Any]:

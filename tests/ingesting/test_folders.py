@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import hubzarr as hub
 from hubzarr.api.ingesting import ingest
-from hubzarr.errors import InvalidError
+from hubzarr.errors import InvalidError, SampleError
 from hubzarr.ingesting import Place, folders, open_source, recognise
 from hubzarr.media import Sample
 from tests.ingesting.pictures import options_of, picture, rows_of, skipped_of
@@ -112,7 +113,9 @@ def test_images_of_16_bits(tmp_path: Path):
     picture(tmp_path / "scans" / "8.png")
     assert options_of(_source(tmp_path))["images"] == images
     assert "dtype" not in options_of(_source(tmp_path, dtype="uint8"))["images"]
-    ds = ingest(tmp_path, "me/scans")
+    with pytest.raises(SampleError, match=r'8\.png: .* uint8, .*dtype="uint16" takes both'):
+        ingest(tmp_path, "me/strict")
+    ds = ingest(tmp_path, "me/scans", dtype="uint16")
     assert np.array_equal(ds.images[0].numpy()[:, :, 0], deep)
 
 
@@ -146,3 +149,42 @@ def test_weather():
         with Image.open(path) as image:
             assert np.array_equal(row["images"].array, np.asarray(image))
         assert row["images"].compressed_bytes == path.read_bytes()
+
+
+def _mixed(folder: Path) -> Path:
+    """Five JPEG files, and as PNG one like them, one with transparency, one of 16 bits."""
+    for n in range(5):
+        picture(folder / f"{n}.jpg", n)
+    picture(folder / "plain.png")
+    clear = np.zeros((8, 6, 4), np.uint8)
+    clear[:4, :, 3] = 100
+    (folder / "clear.png").write_bytes(Sample(array=clear).encoded("png"))
+    deep = np.arange(48, dtype=np.uint16).reshape(8, 6) * 1000
+    (folder / "deep.png").write_bytes(Sample(array=deep).encoded("png"))
+    return folder
+
+
+def test_files_that_do_not_suit_the_others_are_told_with_the_way_out(tmp_path: Path):
+    folder = _mixed(tmp_path / "a")
+    ds = hub.ingest(folder, "folders/mixed", skip_broken=True, progressbar=False)
+    [report] = hub.ingest_report(ds)
+    assert (report.rows, report.converted, report.lossy) == (6, 1, 1)
+    assert "1 files converted to the format of the others (1 of them from a lossless" in str(report)
+    assert ds.images.dtype == np.uint8
+    reasons = {Path(each.what).name: each.why for each in report.reasons}
+    assert sorted(reasons) == ["clear.png", "deep.png"]
+    assert "transparency" in reasons["clear.png"]
+    assert 'sample_compression="png"' in reasons["clear.png"]
+    assert 'dtype="uint16" with sample_compression="png"' in reasons["deep.png"]
+    with pytest.raises(SampleError, match=r"clear\.png: .*transparency.*skip_broken=True"):
+        hub.ingest(folder, "folders/strict", progressbar=False)
+
+
+def test_depths_are_mixed_if_that_is_wanted(tmp_path: Path):
+    folder = _mixed(tmp_path / "a")
+    options = {"dtype": "uint16", "sample_compression": "png"}
+    ds = hub.ingest(folder, "folders/deep", progressbar=False, **options)
+    assert len(ds) == 8
+    assert ds.images.dtype == np.uint16
+    deep = ds.images[ds.filenames.text().index("deep.png")].numpy()
+    assert deep[7, 5] == 47_000
