@@ -11,6 +11,7 @@ from typing import Final
 
 import hubzarr as hub
 from hubzarr.cli import changing, looking, show, transferring
+from hubzarr.cli.advice import in_arguments
 from hubzarr.cli.command import Answer, Argument, Command, UsageError, flag, option, positional
 from hubzarr.cli.completion import SCRIPTS, SHELLS, candidates
 from hubzarr.errors import ConflictError, ExistsError, HubzarrError, NotFoundError, SealedError
@@ -159,13 +160,18 @@ def _run(words: list[str]) -> int:
         return _failed(args, "usage", str(error), _USAGE)
     except HubzarrError as error:
         code = next((code for kind, code in _CODES if isinstance(error, kind)), 1)
-        return _failed(args, error.kind, error.message, code)
+        message = in_arguments(error.message, _command(args.command))
+        return _failed(args, error.kind, message, code)
     if args.json:
         show.print_json(answer.document)
     else:
         answer.show()
     sys.stdout.flush()
     return answer.code
+
+
+def _command(name: str) -> Command:
+    return next(command for command in COMMANDS if command.name == name)
 
 
 def _failed(args: argparse.Namespace, kind: str, message: str, code: int) -> int:

@@ -9,6 +9,7 @@ from typing import Any
 
 import hubzarr as hub
 from hubzarr.cli import show
+from hubzarr.cli.advice import in_arguments
 from hubzarr.cli.command import Answer, Command, UsageError, flag, option, positional
 from hubzarr.errors import InvalidError
 from hubzarr.exporting import FORMATS
@@ -51,6 +52,10 @@ def _ingest(args: argparse.Namespace) -> Answer:
         **_options(args.option),
     )
     report = hub.ingest_report(ds)[-1]
+
+    def said(text: str) -> str:
+        return in_arguments(text, COMMANDS[0])
+
     document = {
         "name": ds.name,
         "version": ds.version,
@@ -60,14 +65,16 @@ def _ingest(args: argparse.Namespace) -> Answer:
         "rows": report.rows,
         "resumed": report.resumed,
         "skipped": report.skipped,
-        "reasons": [{"what": each.what, "why": each.why} for each in report.reasons],
+        "converted": report.converted,
+        "lossy": report.lossy,
+        "reasons": [{"what": each.what, "why": said(each.why)} for each in report.reasons],
         "bytes": report.bytes,
         "seconds": report.seconds,
         "tensors": list(ds.tensors),
     }
 
     def shown() -> None:
-        show.line(str(report))
+        show.line(said(str(report)))
         show.line(f"{ds.name}:{ds.version}: {len(ds):,} rows of {', '.join(ds.tensors)}")
 
     return Answer(document, shown)

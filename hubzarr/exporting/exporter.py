@@ -29,7 +29,7 @@ from hubzarr.progress import progress
 if TYPE_CHECKING:
     from hubzarr.exporting.report import Written
 
-__all__ = ["FORMATS", "export"]
+__all__ = ["FORMATS", "export", "option_names"]
 
 _MODULES: Final[tuple[ModuleType, ...]] = (
     folder, csv_file, parquet, webdataset, mds, zarr_folder, coco, yolo,
@@ -161,6 +161,22 @@ def _module(name: str | None, url: str) -> ModuleType:
     raise InvalidError(f"unknown format {name!r}; known ones: {known}")
 
 
+def option_names() -> frozenset[str]:
+    """The options that some format has.
+
+    Examples
+    --------
+    >>> "filenames" in option_names()
+    True
+    """
+    return frozenset(name for module in _MODULES for name in _options(module))
+
+
+def _options(module: ModuleType) -> list[str]:
+    parameters = inspect.signature(module.write).parameters.values()
+    return [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
+
+
 def _check_folder(url: str, module: ModuleType) -> None:
     """Refuse to make a folder whose name says that it is a file."""
     suffix = suffix_of(url)
@@ -172,8 +188,7 @@ def _check_folder(url: str, module: ModuleType) -> None:
 
 
 def _check_options(module: ModuleType, options: Mapping[str, Any]) -> None:
-    parameters = inspect.signature(module.write).parameters.values()
-    known = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
+    known = _options(module)
     for name in options:
         if name not in known:
             raise InvalidError(

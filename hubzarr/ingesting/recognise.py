@@ -19,7 +19,7 @@ from hubzarr.ingesting.place import Place, hidden
 from hubzarr.ingesting.source import Source, SourceModule
 from hubzarr.ingesting.table_rows import is_table_file
 
-__all__ = ["MODULES", "check_options", "kinds", "load", "open_source", "recognise"]
+__all__ = ["MODULES", "check_options", "kinds", "load", "open_source", "option_names", "recognise"]
 
 #: Names of the modules, in the order in which they are asked. They are imported then. The
 #: last one takes any folder of images.
@@ -76,6 +76,18 @@ def kinds() -> list[str]:
     True
     """
     return [load(name).KIND for name in MODULES]
+
+
+def option_names() -> frozenset[str]:
+    """The options that some kind of source has.
+
+    Examples
+    --------
+    >>> "table" in option_names()
+    True
+    """
+    parameters = (inspect.signature(load(name).open_source).parameters for name in MODULES)
+    return frozenset(name for known in parameters for name in list(known)[1:])
 
 
 def recognise(place: Place) -> SourceModule:

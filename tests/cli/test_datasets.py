@@ -16,6 +16,7 @@ from PIL import Image
 
 import hubzarr as hub
 from hubzarr.cli import main
+from hubzarr.cli.advice import in_arguments
 from hubzarr.cli.command import option
 from hubzarr.cli.completion import candidates
 from hubzarr.cli.run import COMMANDS
@@ -192,7 +193,7 @@ def test_ingest_and_export(run: Run, tmp_path: Path) -> None:
     copies = sorted(p.read_bytes() for p in (tmp_path / "out").rglob("*.png"))
     assert copies == sorted(p.read_bytes() for p in source.rglob("*.png"))
     code, _, err = run("export", "alice/photos", str(tmp_path / "out"), "--format", "folder")
-    assert (code, "overwrite=True" in err) == (4, True)
+    assert (code, "--overwrite" in err) == (4, True)
     words = ("export", "alice/photos", str(tmp_path / "out"), "--format", "folder", "--overwrite")
     assert "3 rows as folder" in run(*words, "-o", "layout=flat")[1]
     assert (tmp_path / "out/labels.csv").is_file()
@@ -227,3 +228,46 @@ def test_completion_knows_the_commands(pets: hub.Dataset) -> None:
     assert candidates(["query", "ali"], COMMANDS, ()) == ["alice/pets"]
     assert candidates(["export", "alice/pets", "t", "--fo"], COMMANDS, ()) == ["--format"]
     assert option("-o", help="", action="append").takes_value
+
+
+def test_advice_is_in_the_words_of_the_command_line(run: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for n in range(3):
+        Image.new("RGB", (8, 6)).save(folder / f"{n}.jpg")
+    Image.fromarray(np.zeros((6, 8), "u2")).save(folder / "deep.png")
+    code, _, err = run("ingest", str(folder), "alice/photos")
+    assert code == 1
+    assert "-o dtype=uint16 with -o sample_compression=png" in err
+    assert "--skip-broken leaves out" in err
+    code, out, _ = run("ingest", str(folder), "alice/photos", "--skip-broken")
+    assert (code, "-o dtype=uint16" in out) == (0, True)
+    code, _, err = run("ingest", str(tmp_path / "photos/0.jpg"), "alice/photos")
+    assert (code, "--append adds" in err, "--overwrite starts" in err) == (1, True, True)
+    (tmp_path / "files").mkdir()
+    (tmp_path / "files/a.bin").write_bytes(b"...")
+    code, out, _ = run("ingest", str(tmp_path / "files"), "alice/files", "--json")
+    assert "--kind ..., one of" in json.loads(out)["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            "choose with annotations=[...], or append=True",
+            "choose with -o annotations=..., or --append",
+        ),
+        ("num_workers=... and whole=False", "--workers ... and -o whole=false"),
+        ("hub.ingest(kind=...) at http://a.org/?kind=...", None),
+        ("overwrite=False, create the tensor with chunk_compression='zstd'", None),
+        ("no file named a-kind='x'", None),
+    ],
+)
+def test_only_arguments_are_said_otherwise(text: str, expected: str | None) -> None:
+    ingest = next(command for command in COMMANDS if command.name == "ingest")
+    assert in_arguments(text, ingest) == (expected or text)
+
+
+def test_commands_without_the_argument_keep_the_words() -> None:
+    stats = next(command for command in COMMANDS if command.name == "stats")
+    assert in_arguments("skip_broken=True", stats) == "skip_broken=True"
