@@ -292,7 +292,9 @@ def test_broken_nifti_files(name):
     assert errors_of(nifti.decode, cuts(data, 6)) == len(cuts(data, 6))
 
 
-@pytest.mark.parametrize("data", [b"", bytes(600), gzip.compress(b"no volume", mtime=0), b"\x1f\x8bno"])
+@pytest.mark.parametrize(
+    "data", [b"", bytes(600), gzip.compress(b"no volume", mtime=0), b"\x1f\x8bno"]
+)
 def test_other_files(data):
     for read in (nifti.header, nifti.decode, dicom.header, dicom.decode):
         with pytest.raises(SampleError):
