@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from hubzarr.config import configure
 
 #: Scripts that made files for tests; they need libraries that the tests don't.
 collect_ignore_glob = ["tests/*/data/*"]
@@ -14,7 +17,7 @@ collect_ignore_glob = ["tests/*/data/*"]
 @pytest.fixture(autouse=True)
 def _own_root(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+) -> Iterator[None]:
     for variable in list(os.environ):
         if variable.startswith("HUBZARR_"):
             monkeypatch.delenv(variable)
@@ -23,3 +26,6 @@ def _own_root(
         monkeypatch.setenv(f"XDG_{kind}_HOME", str(tmp_path / kind.lower()))
     if isinstance(request.node, pytest.DoctestItem):
         monkeypatch.chdir(tmp_path)  # examples may write to relative paths
+    yield
+    monkeypatch.undo()  # settings that a test made wrong are gone
+    configure(root=None)  # a test may have set another one

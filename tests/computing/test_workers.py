@@ -160,7 +160,7 @@ def test_large_samples_become_tiles():
 
 
 FOREVER = """
-import sys, time
+import signal, sys, time
 import hubzarr as hub
 
 @hub.compute
@@ -170,6 +170,7 @@ def forever(sample_in, sample_out):
     sample_out.x.append(sample_in)
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored under some runners
     forever().eval(range(100_000), hub.load(sys.argv[1]), 2, sys.argv[2])
 """
 

@@ -31,7 +31,8 @@ def remote():
         return Place("memory://copy")
 
     yield copy
-    files.rm("/copy", recursive=True)
+    if files.exists("/copy"):
+        files.rm("/copy", recursive=True)
 
 
 def comparable(value):

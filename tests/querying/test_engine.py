@@ -65,6 +65,15 @@ def test_deadlines():
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")
+@pytest.fixture
+def interrupts():
+    """Ctrl-C raises KeyboardInterrupt, also under runners that ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interrupts")
 def test_ctrl_c_ends_a_query():
     table = weather(3000)
     timer = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))

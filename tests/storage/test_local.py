@@ -266,17 +266,17 @@ def test_a_repeated_link_that_won_is_ours(tmp_path, monkeypatch):
 
 
 def test_a_directory_that_vanishes_is_made_again(tmp_path, monkeypatch):
-    makedirs = os.makedirs
+    mkdir = os.mkdir
     calls = []
 
     def vanish_once(path, *args, **options):
-        makedirs(path, *args, **options)
+        mkdir(path, *args, **options)
         if path.endswith("b"):
             calls.append(path)
             if len(calls) == 1:
                 os.rmdir(path)
 
-    monkeypatch.setattr(os, "makedirs", vanish_once)
+    monkeypatch.setattr(os, "mkdir", vanish_once)
     storage = LocalStorage(str(tmp_path))
     storage.put("a/b/c", b"1")
     assert storage.get("a/b/c") == b"1"
