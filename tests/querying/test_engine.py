@@ -64,7 +64,6 @@ def test_deadlines():
         run("SELECT count(*)", table, timeout=0)
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="signals")
 @pytest.fixture
 def interrupts():
     """Ctrl-C raises KeyboardInterrupt, also under runners that ignore it."""
@@ -73,6 +72,7 @@ def interrupts():
     signal.signal(signal.SIGINT, before)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="signals")
 @pytest.mark.usefixtures("interrupts")
 def test_ctrl_c_ends_a_query():
     table = weather(3000)
