@@ -87,10 +87,14 @@ class WaitingRows:
                 found.append((lane.values, prepared))
         except SampleError:
             return False  # and is told there what is wrong
-        for values, prepared in found:
-            values.append(prepared)
-            self._nbytes += len(prepared.data) if type(prepared.data) is bytes else 8
-        self._count += 1
+        try:
+            for values, prepared in found:
+                values.append(prepared)
+                self._nbytes += len(prepared.data) if type(prepared.data) is bytes else 8
+            self._count += 1
+        except BaseException:  # Ctrl-C between two tensors
+            self._level()
+            raise
         session.waiting = self
         session.touch()
         return True
@@ -104,9 +108,15 @@ class WaitingRows:
         lengths = {lane.length(session) for lane in self._lanes.values()}
         return len(lengths) == 1 and session.layout == self.layout
 
+    def _level(self) -> None:
+        """Drop what is no whole row."""
+        for lane in self._lanes.values():
+            del lane.values[self._count :]
+
     def settle(self) -> None:
         """Append all that waits; if that fails, all of it goes on waiting."""
         session = self._session
+        self._level()
         lanes = self._lanes.values()
         before = {lane.path: as_it_is(session, lane.path, lane.entry) for lane in lanes}
         try:

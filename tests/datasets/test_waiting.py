@@ -12,11 +12,12 @@ import pytest
 import hubzarr as hub
 from hubzarr.errors import InvalidError, SampleError, StorageError
 from hubzarr.media import Sample
+from tests.datasets.support import by_hand
 
 
 @pytest.fixture
 def ds(tmp_path):
-    made = hub.empty(str(tmp_path / "rows"))
+    made = by_hand(hub.empty(str(tmp_path / "rows")))
     made.create_tensor("images", htype="image", sample_compression="png")
     made.create_tensor("labels", htype="class_label", class_names=["cat", "dog"])
     made.create_tensor("boxes", htype="bbox")
@@ -268,3 +269,28 @@ def test_a_kept_handle_on_the_array_sees_them(tmp_path):
         ds.append({"x": [number, number]})
     assert array.shape == (6, 2)
     assert int(array.sum()) == 30
+
+
+class _Interrupted(list):
+    """Ctrl-C comes when it is appended to."""
+
+    def append(self, value):
+        super().append(value)
+        raise KeyboardInterrupt
+
+
+def test_an_interrupt_leaves_whole_rows():
+    ds = by_hand(hub.empty("waiting/interrupt"))
+    for name in ("a", "b", "c"):
+        ds.create_tensor(name, dtype="int64")
+    for i in range(3):
+        ds.append({"a": i, "b": i, "c": i})
+    lanes = ds._waiting._lanes
+    assert lanes["a"].values  # rows do wait
+    kept = lanes["b"].values
+    lanes["b"].values = _Interrupted(kept)
+    with pytest.raises(KeyboardInterrupt):
+        ds.append({"a": 9, "b": 9, "c": 9})
+    lanes["b"].values = list(lanes["b"].values)
+    ds.append({"a": 3, "b": 3, "c": 3})
+    assert [ds[name].numpy().tolist() for name in "abc"] == [[0, 1, 2, 3]] * 3
