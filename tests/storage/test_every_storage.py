@@ -180,6 +180,18 @@ def test_listing(storage):
     assert sorted(storage.list_all("b")) == ["b/c/d", "b/x"]
 
 
+def test_listing_after_a_name(storage):
+    for path in ("v/000", "v/001", "v/001a/x", "v/002", "v/é", "w"):
+        storage.put(path, b"1")
+    names = ["000", "001", "001a/", "002", "é"]
+    assert storage.list_dir("v") == names
+    for after in ("", "0", "000", "001", "001a", "001a/", "001b", "002", "x", "é", "ü"):
+        assert storage.list_dir("v", after) == [name for name in names if name > after]
+    assert storage.list_dir("v", after="001") == ["001a/", "002", "é"]
+    assert storage.list_dir("", "v/") == ["w"]
+    assert storage.list_dir("none", "a") == []
+
+
 def test_what_others_write_shows_at_once(storage):
     other = pickle.loads(pickle.dumps(storage)) if "s3" not in storage.url else storage
     assert storage.list_dir("d") == []
