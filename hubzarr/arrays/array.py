@@ -16,12 +16,12 @@ from hubzarr.arrays.printing import edge_text, html_table
 from hubzarr.arrays.readable import Readable
 from hubzarr.arrays.values import check_size, elements, fitted
 from hubzarr.arrays.view import Blocks, Indexer, View, select
-from hubzarr.engine.pool import map_all
 from hubzarr.errors import InvalidError, InvalidTypeError
 from hubzarr.indexing import Transform, apply, apply_oindex, apply_vindex, identity
 from hubzarr.session.store import VersionedStore
 from hubzarr.storage import Counters
 from hubzarr.table.walk import written_cells
+from hubzarr.threads import map_all
 from hubzarr.wording import say_bytes
 
 if TYPE_CHECKING:

@@ -15,7 +15,6 @@ import numpy as np
 
 from hubzarr.arrays.streaming import Reduction, Slices, block_bytes, cut_view, stream
 from hubzarr.engine.array import ArrayEngine
-from hubzarr.engine.pool import map_all, threads_for
 from hubzarr.engine.statistics import along_rows, box_rows, has_rows, settle
 from hubzarr.errors import InvalidError, InvalidTypeError, OutOfBoundsError
 from hubzarr.indexing import Affine, Box, Const, Transform, box_cells
@@ -23,6 +22,7 @@ from hubzarr.indexing import apply as view_of
 from hubzarr.stats import Rows, combine, constant, merge_channels
 from hubzarr.stats import histogram as count
 from hubzarr.table.table import Table
+from hubzarr.threads import map_all, threads_for
 
 __all__ = ["NAMES", "back", "bin_edges", "histogram", "prepare", "reduce", "table_box", "unflip"]
 

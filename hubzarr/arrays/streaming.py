@@ -16,7 +16,6 @@ import numpy as np
 
 from hubzarr.config import get_config
 from hubzarr.engine.array import ArrayEngine
-from hubzarr.engine.pool import map_all, threads_for
 from hubzarr.engine.statistics import settle
 from hubzarr.errors import InvalidError
 from hubzarr.indexing import Affine, Box, Transform, apply, box_cells
@@ -32,6 +31,7 @@ from hubzarr.stats import (
     result_dtype,
     stats_dtype,
 )
+from hubzarr.threads import map_all, threads_for
 
 __all__ = ["Cuts", "Kind", "Reduction", "block_bytes", "cut_view", "run_blocks", "stream"]
 

@@ -17,13 +17,13 @@ from hubzarr.datasets.rows import as_numbers
 from hubzarr.datasets.uniform import UniformColumn
 from hubzarr.datasets.values import values
 from hubzarr.engine import ArrayEngine
-from hubzarr.engine.pool import map_all
 from hubzarr.errors import InvalidError
 from hubzarr.indexing import apply, identity
 from hubzarr.media.pixels import combine_statistics
 from hubzarr.progress import progress
 from hubzarr.session import ArrayState
 from hubzarr.session.rebase import box_view
+from hubzarr.threads import map_all
 
 if TYPE_CHECKING:
     from hubzarr.datasets.tensor import Tensor

@@ -17,7 +17,6 @@ from hubzarr.datasets import layout
 from hubzarr.datasets.entry import TensorEntry
 from hubzarr.datasets.uniform import cut_back, remove_rows
 from hubzarr.engine import ArrayEngine
-from hubzarr.engine.pool import map_all
 from hubzarr.engine.reading import read_boxes, read_bytes, read_row
 from hubzarr.errors import DamagedError, SampleError
 from hubzarr.htypes import Prepared, restore
@@ -25,6 +24,7 @@ from hubzarr.indexing import apply, identity
 from hubzarr.media.pixels import pixel_statistics
 from hubzarr.session import ArrayState, Session
 from hubzarr.session.rebase import box_view
+from hubzarr.threads import map_all
 
 __all__ = ["RaggedColumn"]
 

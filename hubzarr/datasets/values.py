@@ -12,11 +12,11 @@ from hubzarr.datasets.ragged import RaggedColumn
 from hubzarr.datasets.rows import Rows, as_numbers
 from hubzarr.datasets.uniform import UniformColumn
 from hubzarr.engine import ArrayEngine
-from hubzarr.engine.pool import map_all
 from hubzarr.errors import InvalidError, SampleError
 from hubzarr.htypes import TensorSpec, restore
 from hubzarr.indexing import apply, identity
 from hubzarr.media import Link, read
+from hubzarr.threads import map_all
 
 __all__ = ["as_array", "one_value", "stacked", "stored_bytes", "values"]
 

@@ -16,16 +16,15 @@ from hubzarr.engine.buffer import CellBuffer
 from hubzarr.engine.bulk import store_whole
 from hubzarr.engine.limits import SMALL_CHUNK, SMALL_TOTAL, TASK_BYTES
 from hubzarr.engine.objects import CellStore, WriteIds
-from hubzarr.engine.pool import at_once, submit, threads_for
 from hubzarr.engine.reading import read_box, read_gather
 from hubzarr.engine.tail import TailBuffer
-from hubzarr.engine.tasks import Task
 from hubzarr.errors import DamagedError
 from hubzarr.indexing import Piece, Transform, box_pieces
 from hubzarr.indexing import pieces as pieces_of
 from hubzarr.stats import Rows, channels
 from hubzarr.table.table import Table, TableDraft
 from hubzarr.table.walk import written_cells
+from hubzarr.threads import Task, at_once, submit, threads_for
 
 __all__ = ["ArrayEngine", "grid_of"]
 

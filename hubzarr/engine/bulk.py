@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hubzarr.engine.limits import SMALL_CHUNK, TASK_BYTES
-from hubzarr.engine.pool import map_all, threads_for
 from hubzarr.indexing import Piece
 from hubzarr.stats import Rows, measure_many
+from hubzarr.threads import map_all, threads_for
 
 if TYPE_CHECKING:
     from hubzarr.engine.array import ArrayEngine

@@ -11,10 +11,10 @@ import numpy as np
 
 from hubzarr.codecs import ChunkCodec, ShardCodec, compile_codec, compile_key
 from hubzarr.engine.cache import ChunkCache
-from hubzarr.engine.pool import in_pool, map_all
 from hubzarr.errors import DamagedError
 from hubzarr.stats import Rows, channels, measure, stats_dtype
 from hubzarr.storage.base import Storage
+from hubzarr.threads import in_pool, map_all
 
 __all__ = ["CellStore", "WriteIds", "data_path"]
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from hubzarr.engine.limits import SMALL_CHUNK, SMALL_TASK, TASK_BYTES
 from hubzarr.engine.objects import CellStore
-from hubzarr.engine.pool import map_all, threads_for
 from hubzarr.indexing import Box, Transform, box_cells, box_pieces, pieces
+from hubzarr.threads import map_all, threads_for
 
 if TYPE_CHECKING:
     from hubzarr.engine.array import ArrayEngine

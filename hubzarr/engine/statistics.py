@@ -21,11 +21,11 @@ import numpy as np
 from hubzarr.engine.array import ArrayEngine
 from hubzarr.engine.limits import SMALL_CHUNK, TASK_BYTES
 from hubzarr.engine.objects import CellStore
-from hubzarr.engine.pool import map_all
 from hubzarr.errors import DamagedError, InvalidTypeError
 from hubzarr.indexing import Box, Piece, box_cells, box_pieces, split_box
 from hubzarr.stats import Rows, combine, constant, measure
 from hubzarr.table.table import Table
+from hubzarr.threads import map_all
 
 __all__ = [
     "BoxPlan",

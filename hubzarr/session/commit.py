@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hubzarr.engine.pool import map_all
 from hubzarr.errors import (
     HubzarrError,
     StorageError,
@@ -23,6 +22,7 @@ from hubzarr.history.nodes import with_nodes
 from hubzarr.history.versions import create_manifest, read_manifest
 from hubzarr.storage.base import Storage
 from hubzarr.table.table import Table
+from hubzarr.threads import map_all
 
 if TYPE_CHECKING:
     from hubzarr.session.session import Session

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 import numpy as np
 
 from hubzarr.engine.objects import data_path
-from hubzarr.engine.pool import map_all
 from hubzarr.errors import DamagedError
 from hubzarr.history.manifest import Manifest
 from hubzarr.history.nodes import nodes_of
@@ -18,6 +17,7 @@ from hubzarr.session.state import is_array
 from hubzarr.storage.base import Storage
 from hubzarr.table.pages import pack_path
 from hubzarr.table.table import Table
+from hubzarr.threads import map_all
 
 __all__ = ["copy_version"]
 

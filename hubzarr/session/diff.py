@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from hubzarr.engine import ArrayEngine, CellStore
-from hubzarr.engine.pool import map_all
 from hubzarr.history.compare import differing_nodes
 from hubzarr.history.manifest import Manifest, Node
 from hubzarr.history.nodes import nodes_of
@@ -22,6 +21,7 @@ from hubzarr.session.regions import element_boxes, joined, labelled_boxes
 from hubzarr.session.session import Session
 from hubzarr.session.state import Side, is_array, shape_of, side_of
 from hubzarr.table.table import Table, changed_blocks
+from hubzarr.threads import map_all
 
 __all__ = ["Diff", "NodeDiff", "diff"]
 

@@ -8,11 +8,11 @@ from typing import Final
 
 import numpy as np
 
-from hubzarr.engine.pool import map_all
 from hubzarr.session.keys import DOCUMENT, ChunkKeys
 from hubzarr.session.keyspace import KeySpace
 from hubzarr.session.state import ArrayState
 from hubzarr.table.walk import written_blocks
+from hubzarr.threads import map_all
 
 __all__ = ["delete_below", "list_children", "list_keys", "size_below"]
 

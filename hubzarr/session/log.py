@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from hubzarr.engine.pool import map_all
 from hubzarr.errors import InvalidNameError, InvalidTypeError, NotFoundError
 from hubzarr.history.compare import history
 from hubzarr.history.log import ancestors
@@ -14,6 +13,7 @@ from hubzarr.history.versions import head, list_versions, read_manifest
 from hubzarr.names import check_segment, parse_point
 from hubzarr.session.session import Session
 from hubzarr.storage.base import Storage
+from hubzarr.threads import map_all
 
 __all__ = ["Point", "VersionInfo", "head_of", "log", "state_at", "versions"]
 

@@ -32,13 +32,13 @@ from zarr.abc.store import (
 from zarr.core.buffer import Buffer, BufferPrototype, default_buffer_prototype
 
 from hubzarr.config import get_config
-from hubzarr.engine.pool import threads_for
 from hubzarr.errors import InvalidError, InvalidTypeError
 from hubzarr.session.keyspace import KeySpace
 from hubzarr.session.listing import delete_below, list_children, list_keys, size_below
 from hubzarr.session.opening import open_session
 from hubzarr.session.session import Session
 from hubzarr.storage.base import Storage
+from hubzarr.threads import threads_for
 
 __all__ = ["VersionedStore"]
 

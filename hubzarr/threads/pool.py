@@ -1,0 +1,104 @@
+"""The threads that encode, decode and wait for stores: one pool per process."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+
+from hubzarr.config import get_config
+from hubzarr.threads.tasks import Pool, Task
+
+__all__ = ["at_once", "in_pool", "map_all", "submit"]
+
+
+class _Pools:
+    """Pools by number of threads, made when first needed and again after a fork."""
+
+    def __init__(self) -> None:
+        self.by_size: dict[int, Pool] = {}
+        self.lock = threading.Lock()
+
+    def get(self, threads: int) -> Pool:
+        pool = self.by_size.get(threads)
+        if pool is None:
+            with self.lock:
+                pool = self.by_size.get(threads)
+                if pool is None:
+                    pool = Pool(threads, "hubzarr")
+                    self.by_size[threads] = pool
+        return pool
+
+
+_pools = _Pools()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_pools.__init__)  # type: ignore[misc]
+
+
+def in_pool() -> bool:
+    """Whether this thread belongs to the pool: it must not wait for the pool."""
+    return threading.current_thread().name.startswith("hubzarr")
+
+
+def threads_for(concurrency: int) -> int:
+    """Threads for work on a store with that much useful concurrency."""
+    return max(get_config().threads, concurrency if concurrency > 8 else 1)
+
+
+def submit[T](concurrency: int, work: Callable[[], T]) -> Task[T]:
+    """Start work in the pool."""
+    try:
+        return _pools.get(threads_for(concurrency)).submit(work)
+    except RuntimeError:
+        # The interpreter is shutting down and no thread starts any more; what was written
+        # must still be stored.
+        return at_once(work)
+
+
+def at_once[T](work: Callable[[], T]) -> Task[T]:
+    """Do work in this thread; the result as if it came from the pool."""
+    task = Task(work)
+    task.run()
+    return task
+
+
+def map_all[S, T](
+    work: Callable[[S], T], items: Sequence[S], concurrency: int, batch: int = 1
+) -> list[T]:
+    """Results of `work` for all items, in order; `batch` items make one task.
+
+    Runs in the caller's thread when there is only one task: a hop to another thread
+    costs more than a small read. The first error is raised after all tasks have ended,
+    so that nothing goes on behind the caller's back.
+    """
+    if len(items) <= batch or in_pool() or threads_for(concurrency) == 1:
+        return [work(item) for item in items]
+    groups = [items[i : i + batch] for i in range(0, len(items), batch)]
+
+    def run(group: Iterable[S]) -> list[T]:
+        return [work(item) for item in group]
+
+    # The caller works too instead of only waiting: one thread hop less.
+    tasks: list[Task[list[T]]] = []
+    failure: BaseException | None = None
+    out: list[T] = []
+    try:
+        # What was begun before an interrupt is in the list, and waited for.
+        tasks.extend(submit(concurrency, partial(run, group)) for group in groups[1:])
+        out.extend(run(groups[0]))
+        for task in tasks:
+            out.extend(task.result())
+    except BaseException as error:
+        failure = error
+        for task in tasks:
+            task.cancel()  # what has not begun
+    while failure is not None:
+        try:
+            for task in tasks:
+                task.wait()  # an interrupt ends our waiting, not the work
+            raise failure
+        except KeyboardInterrupt as again:
+            if again is failure:
+                raise
+    return out
