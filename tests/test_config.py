@@ -160,7 +160,7 @@ def test_bad_values_name_their_source(key, value, message, file, monkeypatch):
 
 
 def test_unknown_settings(file):
-    with pytest.raises(InvalidError, match="unknown setting 'cash_bytes'; known ones: root, cache"):
+    with pytest.raises(InvalidError, match="unknown setting 'cash_bytes'; known ones: root, roots, cache"):
         configure(cash_bytes=1)
     with pytest.raises(InvalidError, match="unknown setting"):
         configure(cash_bytes=None)
@@ -201,7 +201,7 @@ def test_folders_of_the_systems(monkeypatch, tmp_path):
 
     home = str(tmp_path)
     monkeypatch.setattr(sys, "platform", "linux")
-    monkeypatch.setattr(config.os.path, "expanduser", lambda path: path.replace("~", home))
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path.replace("~", home))
     assert places() == (f"{home}/.local/share/hubzarr", f"{home}/.config/hubzarr/config.toml")
     monkeypatch.setenv("XDG_DATA_HOME", "/srv/share")
     monkeypatch.setenv("XDG_CONFIG_HOME", "relative/is/ignored")
@@ -215,7 +215,7 @@ def test_a_machine_without_user_names(monkeypatch):
     def unknown():
         raise OSError("No username set in the environment")
 
-    monkeypatch.setattr(config.getpass, "getuser", unknown)
+    monkeypatch.setattr(config.places.getpass, "getuser", unknown)
     assert get_config().author.startswith("unknown@")
 
 
