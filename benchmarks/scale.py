@@ -29,7 +29,8 @@ from hubzarr.session import create_version
 from hubzarr.stats import measure
 from hubzarr.storage import open_storage
 from hubzarr.table.draft import TreeDraft
-from hubzarr.table.pages import Pack, PageReader
+from hubzarr.table.pages import Pack
+from hubzarr.table.reader import PageReader
 from hubzarr.table.table import Table, TableDraft
 from hubzarr.table.tree import BLOCK_CELLS, encode_block
 from hubzarr.wording import say_bytes, say_seconds

@@ -17,7 +17,7 @@ from hubzarr.history.manifest import Commit, Manifest, Node
 from hubzarr.history.nodes import nodes_of
 from hubzarr.history.versions import read_manifest
 from hubzarr.storage.base import Storage
-from hubzarr.table.pages import PageReader
+from hubzarr.table.reader import PageReader
 
 __all__ = [
     "MergeBase",

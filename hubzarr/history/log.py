@@ -18,7 +18,8 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from hubzarr.history.manifest import Commit, Manifest
-from hubzarr.table.pages import Pack, PageReader, encode_document
+from hubzarr.table.pages import Pack, encode_document
+from hubzarr.table.reader import PageReader
 
 __all__ = ["RUN", "ancestors", "extended", "log_size"]
 

@@ -8,7 +8,8 @@ from dataclasses import replace
 from typing import Any, Final
 
 from hubzarr.history.manifest import Manifest, Node
-from hubzarr.table.pages import Pack, PageReader, encode_document
+from hubzarr.table.pages import Pack, encode_document
+from hubzarr.table.reader import PageReader
 
 __all__ = ["INLINE_NODES", "nodes_of", "with_nodes"]
 

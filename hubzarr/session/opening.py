@@ -20,7 +20,7 @@ from hubzarr.names import parse_point
 from hubzarr.session.commit import new_commit, store
 from hubzarr.session.session import Session
 from hubzarr.storage.base import Storage
-from hubzarr.table.pages import PageReader
+from hubzarr.table.reader import PageReader
 
 __all__ = [
     "create_repository",

@@ -25,7 +25,7 @@ from hubzarr.session.rebase import catch_up, publish
 from hubzarr.session.recovery import Doubt, watch_forks
 from hubzarr.session.state import ArrayState, Document, Side, is_array, shape_of
 from hubzarr.storage.base import Storage
-from hubzarr.table.pages import PageReader
+from hubzarr.table.reader import PageReader
 from hubzarr.table.table import TableDraft
 
 __all__ = ["Session"]

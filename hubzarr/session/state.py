@@ -17,7 +17,7 @@ from hubzarr.history.documents import copied
 from hubzarr.history.manifest import Node
 from hubzarr.indexing import Transform
 from hubzarr.storage.base import Storage
-from hubzarr.table.pages import PageReader
+from hubzarr.table.reader import PageReader
 from hubzarr.table.table import Table, TableDraft, changed_blocks
 
 __all__ = ["ArrayState", "Side", "is_array", "shape_of", "side_of"]

@@ -23,24 +23,21 @@ import hashlib
 import json
 import secrets
 import struct
-import threading
-from collections import OrderedDict
 from typing import Any, Final
 
 import numpy as np
 from numcodecs.zstd import compress, decompress
 
 from hubzarr.errors import DamagedError, UnsupportedError
-from hubzarr.storage.base import Storage
 
 __all__ = [
     "Pack",
-    "PageReader",
     "decode_document",
     "decode_rows",
     "encode_document",
     "encode_rows",
     "pack_path",
+    "page_place",
 ]
 
 MAGIC: Final = b"HZP"
@@ -54,7 +51,7 @@ def pack_path(address: bytes) -> str:
     return f"pages/{address[:8].hex()}"
 
 
-def _place(address: bytes) -> tuple[int, int]:
+def page_place(address: bytes) -> tuple[int, int]:
     """First byte of a page in its pack, and one past its last."""
     offset, length = int.from_bytes(address[8:13], "big"), int.from_bytes(address[13:], "big")
     return offset, offset + length
@@ -172,66 +169,3 @@ def decode_document(data: bytes) -> Any:
         return json.loads(body)
     except ValueError as error:
         raise DamagedError(f"a page of documents can't be decoded: {error}") from error
-
-
-class PageReader:
-    """Reads pages of one repository, checks them and keeps the recent ones decoded.
-
-    Pages never change, so what is kept never goes stale.
-    """
-
-    def __init__(self, storage: Storage, limit: int = 32 << 20) -> None:
-        self.storage = storage
-        self.limit = limit
-        self._kept: OrderedDict[bytes, tuple[Any, int]] = OrderedDict()
-        self._size = 0
-        self._lock = threading.Lock()
-
-    def rows(self, address: bytes) -> np.ndarray[Any, Any]:
-        """The array in a page of rows."""
-        value: np.ndarray[Any, Any] = self._read(address, decode_rows)
-        return value
-
-    def document(self, address: bytes) -> Any:
-        """The JSON value in a page of documents; treat it as read-only."""
-        return self._read(address, decode_document)
-
-    def _read(self, address: bytes, decode: Any) -> Any:
-        kept = self._kept.get(address)
-        if kept is not None:
-            return kept[0]
-        path = pack_path(address)
-        start, stop = _place(address)
-        data = self.storage.get_range(path, start, stop)
-        if data is None:
-            raise DamagedError(
-                f"pack {path} is missing from {self.storage.url}: restore it from a copy",
-                path=path,
-            )
-        try:
-            value = decode(data)
-        except DamagedError as error:
-            raise DamagedError(
-                f"pack {path} in {self.storage.url} is damaged at bytes {start}:{stop}: {error}; "
-                "restore it from a copy",
-                path=path,
-            ) from error
-        self._keep(address, value, value.nbytes if isinstance(value, np.ndarray) else 3 * len(data))
-        return value
-
-    def remember(self, address: bytes, rows: np.ndarray[Any, Any]) -> None:
-        """Keep the decoded rows of a page that was just stored."""
-        self._keep(address, rows, rows.nbytes)
-
-    def after_fork(self) -> None:
-        """In a forked child: a thread of the parent may have held the lock."""
-        self._lock = threading.Lock()
-
-    def _keep(self, address: bytes, value: Any, size: int) -> None:
-        with self._lock:
-            if address not in self._kept:
-                self._kept[address] = (value, size)
-                self._size += size
-            while self._size > self.limit and len(self._kept) > 1:
-                _, (_, gone) = self._kept.popitem(last=False)
-                self._size -= gone

@@ -12,7 +12,8 @@ import numpy as np
 from hubzarr.errors import DamagedError
 from hubzarr.stats import combine
 from hubzarr.table.draft import TreeDraft
-from hubzarr.table.pages import Pack, PageReader, decode_rows
+from hubzarr.table.pages import Pack, decode_rows
+from hubzarr.table.reader import PageReader
 from hubzarr.table.tree import (
     Block,
     Cell,
@@ -20,11 +21,10 @@ from hubzarr.table.tree import (
     Tree,
     block_indices,
     block_shape,
-    differing_leaves,
     levels_for,
     overlap,
 )
-from hubzarr.table.walk import written_blocks, written_leaves
+from hubzarr.table.walk import differing_leaves, written_blocks, written_leaves
 
 __all__ = ["Table", "TableDraft", "changed_blocks", "changed_cells"]
 

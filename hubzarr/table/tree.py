@@ -16,15 +16,17 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import batched
 from typing import Any, Final
 
 import numpy as np
 
 from hubzarr.errors import DamagedError
 from hubzarr.stats import combine
-from hubzarr.table.pages import Pack, PageReader, encode_rows
+from hubzarr.table.pages import Pack, encode_rows
+from hubzarr.table.reader import PageReader
 
 __all__ = [
     "Block",
@@ -34,10 +36,10 @@ __all__ = [
     "Tree",
     "block_indices",
     "block_shape",
-    "differing_leaves",
     "encode_block",
     "levels_for",
     "overlap",
+    "page_of",
 ]
 
 type Cell = tuple[int, ...]
@@ -46,6 +48,8 @@ type Block = np.ndarray[Any, Any]
 type Root = Block | bytes
 
 BLOCK_CELLS: Final = 256
+#: Leaves whose pages are read at the same time.
+LEAVES_AT_ONCE: Final = 512
 #: Bytes of decoded leaves kept per tree for repeated look-ups.
 LEAVES_KEPT: Final = 8 << 20
 
@@ -166,10 +170,11 @@ class Tree:
 
     def child(self, level: int, ref: Any) -> Block:
         """The block at `level` that `ref` (a row of the level above) points to."""
-        hi, lo = int(ref["hi"]), int(ref["lo"])
-        if hi:
-            return self._page(hi.to_bytes(8, "big") + lo.to_bytes(8, "big"))
+        address = page_of(ref)
+        if address is not None:
+            return self._page(address)
         block = self.kind.empty(level, self.block)
+        lo = int(ref["lo"])
         if lo:
             if level:
                 block["lo"] = lo
@@ -225,36 +230,79 @@ class Tree:
         """The rows of all cells in a box, as an array of the box's shape."""
         shape = tuple(max(0, b - a) for a, b in zip(start, stop, strict=True))
         out = self.kind.empty(0, shape)
-        for index in block_indices(start, stop, self.block):
-            inside, outside = overlap(index, self.block, start, stop)
-            out[outside] = self.leaf(index)[inside]
+        for batch in batched(block_indices(start, stop, self.block), LEAVES_AT_ONCE):
+            self._fetch_leaves(batch)
+            for index in batch:
+                inside, outside = overlap(index, self.block, start, stop)
+                out[outside] = self.leaf(index)[inside]
         return out
+
+    def _fetch_leaves(self, indices: Sequence[Cell]) -> None:
+        """Read the pages of several leaves, level by level, where requests are slow."""
+        if self.reader.storage.is_local or len(indices) < 2:
+            return
+        wanted = [index for index in indices if index not in self._leaves]
+        for level in range(self.levels - 1, 0, -1):
+            if not wanted:
+                return
+            below = {
+                tuple([i // n ** (level - 1) for i, n in zip(index, self.block, strict=True)])
+                for index in wanted
+            }
+            refs = []
+            for index in below:
+                block = self.block_at(
+                    level, tuple([i // n for i, n in zip(index, self.block, strict=True)])
+                )
+                refs.append(block[tuple([i % n for i, n in zip(index, self.block, strict=True)])])
+            self.fetch(refs)
+
+    def fetch(self, refs: Iterable[Any]) -> None:
+        """Read the pages that references point to at the same time, where requests are slow."""
+        if not self.reader.storage.is_local:
+            self.reader.fetch(
+                address for ref in refs if (address := page_of(ref)) and address not in self.held
+            )
 
     def roll_box(self, start: Cell, stop: Cell) -> Block:
         """Combined statistics of all cells in a box: one row per channel."""
         parts: list[Block] = [np.zeros((1, self.kind.channels), self.kind.leaf.base)]
         if all(a < b for a, b in zip(start, stop, strict=True)):
-            self._roll(self.levels - 1, self.root_block(), (0,) * len(start), start, stop, parts)
+            blocks = [((0,) * len(start), self.root_block())]
+            for level in range(self.levels - 1, -1, -1):
+                blocks = self._roll(level, blocks, start, stop, parts)
         return combine(np.concatenate(parts), axis=0)
 
     def _roll(
-        self, level: int, block: Block, origin: Cell, start: Cell, stop: Cell, parts: list[Block]
-    ) -> None:
-        """Add to `parts` the statistics below `block`, whose first cell is `origin`."""
+        self,
+        level: int,
+        blocks: list[tuple[Cell, Block]],
+        start: Cell,
+        stop: Cell,
+        parts: list[Block],
+    ) -> list[tuple[Cell, Block]]:
+        """Add statistics of blocks of one level to `parts`; returns those that the box cuts.
+
+        Blocks come with their first cells.
+        """
         channels = self.kind.channels
-        if level == 0:
-            part = block[overlap_at(origin, self.block, start, stop)]
-            parts.append(part.reshape(-1, channels))
-            return
-        whole, cut = self._children(level, origin, start, stop)
-        if whole is not None:
-            parts.append(block["roll"][whole].reshape(-1, channels))
-        span = self.span(level)
-        for row in cut:
-            ref = block[row]
-            if ref["hi"] or ref["lo"]:
-                below = tuple(o + r * s for o, r, s in zip(origin, row, span, strict=True))
-                self._roll(level - 1, self.child(level - 1, ref), below, start, stop, parts)
+        refs: list[tuple[Cell, Any]] = []
+        for origin, block in blocks:
+            if level == 0:
+                part = block[overlap_at(origin, self.block, start, stop)]
+                parts.append(part.reshape(-1, channels))
+                continue
+            whole, cut = self._children(level, origin, start, stop)
+            if whole is not None:
+                parts.append(block["roll"][whole].reshape(-1, channels))
+            span = self.span(level)
+            for row in cut:
+                ref = block[row]
+                if ref["hi"] or ref["lo"]:
+                    below = tuple(o + r * s for o, r, s in zip(origin, row, span, strict=True))
+                    refs.append((below, ref))
+        self.fetch(ref for _, ref in refs)
+        return [(below, self.child(level - 1, ref)) for below, ref in refs]
 
     def _children(
         self, level: int, origin: Cell, start: Cell, stop: Cell
@@ -288,6 +336,8 @@ class Tree:
     ) -> Iterator[Cell]:
         counts = (block["roll"]["unknown"] if level else block["unknown"]).any(axis=-1)
         span = self.span(level)
+        if level:
+            self.fetch(block[counts])
         for row in zip(*(axis.tolist() for axis in np.nonzero(counts)), strict=True):
             below = tuple(o + r * s for o, r, s in zip(origin, row, span, strict=True))
             if any(
@@ -314,12 +364,11 @@ class Tree:
         if level == 0:
             return
         filled = (block["hi"] != 0) | (block["lo"] != 0)
+        self.fetch(block[filled])
         for row in zip(*(axis.tolist() for axis in np.nonzero(filled)), strict=True):
             ref = block[row]
             below = tuple(i * n + r for i, n, r in zip(at, self.block, row, strict=True))
-            hi, lo = int(ref["hi"]), int(ref["lo"])
-            page = hi.to_bytes(8, "big") + lo.to_bytes(8, "big") if hi else None
-            yield from self._walk(level - 1, below, self.child(level - 1, ref), page)
+            yield from self._walk(level - 1, below, self.child(level - 1, ref), page_of(ref))
 
     def written_leaves(self) -> Iterator[tuple[Cell, Block]]:
         """Blocks of cells that hold anything: (first cell, rows)."""
@@ -350,32 +399,10 @@ class Tree:
         return tree
 
 
-def differing_leaves(a: Tree, b: Tree) -> Iterator[tuple[Cell, Block, Block]]:
-    """Leaves whose rows may differ between two trees of one block shape.
-
-    Yields block coordinates and the rows on both sides. Only pages whose references differ
-    are read.
-    """
-    levels = max(a.levels, b.levels)
-    a, b = a.lifted(levels, a.grid), b.lifted(levels, b.grid)
-    if isinstance(a.root, bytes) and a.root == b.root:
-        return
-    yield from _differing(a, b, levels - 1, a.root_block(), b.root_block(), (0,) * len(a.block))
-
-
-def _differing(
-    a: Tree, b: Tree, level: int, rows_a: Block, rows_b: Block, at: Cell
-) -> Iterator[tuple[Cell, Block, Block]]:
-    if level == 0:
-        if not np.array_equal(rows_a, rows_b):
-            yield at, rows_a, rows_b
-        return
-    unlike = (rows_a["hi"] != rows_b["hi"]) | (rows_a["lo"] != rows_b["lo"])
-    for row in zip(*(axis.tolist() for axis in np.nonzero(unlike)), strict=True):
-        below = tuple(i * n + r for i, n, r in zip(at, a.block, row, strict=True))
-        yield from _differing(
-            a, b, level - 1, a.child(level - 1, rows_a[row]), b.child(level - 1, rows_b[row]), below
-        )
+def page_of(ref: Any) -> bytes | None:
+    """Address of the page that a reference points to, if it is one of a page."""
+    hi = int(ref["hi"])
+    return hi.to_bytes(8, "big") + int(ref["lo"]).to_bytes(8, "big") if hi else None
 
 
 def encode_block(

@@ -1,4 +1,4 @@
-"""Which cells of a table hold a chunk, block by block, uncommitted changes included."""
+"""Walks over tables, block by block: which cells hold a chunk, and which differ."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hubzarr.table.tree import Block, Cell, Tree, overlap
 if TYPE_CHECKING:
     from hubzarr.table.draft import TreeDraft
 
-__all__ = ["written_blocks", "written_cells", "written_leaves"]
+__all__ = ["differing_leaves", "written_blocks", "written_cells", "written_leaves"]
 
 
 def written_blocks(draft: TreeDraft, start: Cell, stop: Cell) -> Iterator[tuple[Cell, Block]]:
@@ -79,11 +79,44 @@ def _leaves(
         return
     span = tree.span(level)
     written = (block["hi"] != 0) | (block["lo"] != 0)
+    touched = []
     for row in zip(*(axis.tolist() for axis in np.nonzero(written)), strict=True):
         below = tuple([i * n + r for i, n, r in zip(at, tree.block, row, strict=True)])
         if all(
             i * s < b and (i + 1) * s > a
             for i, s, a, b in zip(below, span, start, stop, strict=True)
         ):
-            child = tree.child(level - 1, block[row])
-            yield from _leaves(tree, level - 1, child, below, start, stop, skip)
+            touched.append((below, block[row]))
+    tree.fetch(ref for _, ref in touched)
+    for below, ref in touched:
+        child = tree.child(level - 1, ref)
+        yield from _leaves(tree, level - 1, child, below, start, stop, skip)
+
+
+def differing_leaves(a: Tree, b: Tree) -> Iterator[tuple[Cell, Block, Block]]:
+    """Leaves whose rows may differ between two trees of one block shape.
+
+    Yields block coordinates and the rows on both sides. Only pages whose references differ
+    are read.
+    """
+    levels = max(a.levels, b.levels)
+    a, b = a.lifted(levels, a.grid), b.lifted(levels, b.grid)
+    if isinstance(a.root, bytes) and a.root == b.root:
+        return
+    yield from _differing(a, b, levels - 1, a.root_block(), b.root_block(), (0,) * len(a.block))
+
+
+def _differing(
+    a: Tree, b: Tree, level: int, rows_a: Block, rows_b: Block, at: Cell
+) -> Iterator[tuple[Cell, Block, Block]]:
+    if level == 0:
+        if not np.array_equal(rows_a, rows_b):
+            yield at, rows_a, rows_b
+        return
+    unlike = (rows_a["hi"] != rows_b["hi"]) | (rows_a["lo"] != rows_b["lo"])
+    a.fetch([*rows_a[unlike], *rows_b[unlike]])
+    for row in zip(*(axis.tolist() for axis in np.nonzero(unlike)), strict=True):
+        below = tuple(i * n + r for i, n, r in zip(at, a.block, row, strict=True))
+        yield from _differing(
+            a, b, level - 1, a.child(level - 1, rows_a[row]), b.child(level - 1, rows_b[row]), below
+        )

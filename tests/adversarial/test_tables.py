@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hubzarr.session import open_session
 from hubzarr.stats import measure, stats_dtype
 from hubzarr.storage import open_storage
-from hubzarr.table.pages import PageReader
+from hubzarr.table.reader import PageReader
 from hubzarr.table.table import Table, TableDraft, changed_cells
 from tests.session.support import content, read, repository, write
 

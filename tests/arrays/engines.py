@@ -11,7 +11,7 @@ from hubzarr.engine import ArrayEngine, CellStore, ChunkCache, WriteIds
 from hubzarr.engine.array import grid_of
 from hubzarr.indexing import apply, identity
 from hubzarr.storage.memory import MemoryStorage
-from hubzarr.table.pages import PageReader
+from hubzarr.table.reader import PageReader
 from hubzarr.table.table import Table, TableDraft
 
 

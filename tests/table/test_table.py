@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hubzarr.errors import DamagedError
 from hubzarr.stats import combine, measure, stats_dtype
 from hubzarr.storage.memory import MemoryStorage
-from hubzarr.table.pages import PageReader
+from hubzarr.table.reader import PageReader
 from hubzarr.table.table import Table, TableDraft, changed_cells
 
 ROWS = stats_dtype(np.dtype("i4"))
