@@ -6,6 +6,8 @@ import os
 
 from hypothesis import HealthCheck, settings
 
+from tests.servers.fixtures import *  # noqa: F403 - what the module exports are fixtures
+
 # Deadlines time single examples, which a loaded machine fails for no reason of ours. The fixture
 # that gives each test its own root does so once per test, not per example: no example relies on it.
 _COMMON = {

@@ -1,0 +1,1 @@
+"""Object store servers on this machine to test against, and a proxy that injects faults."""
