@@ -11,6 +11,9 @@ place of ``namespace/base``:
 >>> parse_name(r"C:\data\mnist:v1").root
 'C:\\data\\mnist'
 
+The first part of ``hub://prod/alice/x``, with or without ``hub://``, may be the name of
+a configured root; otherwise it is a namespace under the default root.
+
 A path is told from a name by its start: ``/``, ``./``, ``../``, ``~`` or a drive letter.
 Only the last part of a URL or path is searched for ``:`` and ``@``; where the
 directory itself has one of them in its name, end it with a slash: ``/data/me@work/:v1``.

@@ -13,7 +13,7 @@ from hubzarr.session.opening import open_session
 from hubzarr.session.session import Session
 from hubzarr.storage import Storage, open_storage
 
-__all__ = ["Options", "parsed_name", "session_of", "storage_of"]
+__all__ = ["Options", "address_of", "parsed_name", "session_of", "storage_of"]
 
 type Options = Mapping[str, Any] | None
 
@@ -24,9 +24,31 @@ def storage_of(name: Name, options: Options = None) -> Storage:
     given = dict(options or {})
     if config.fsync:
         given.setdefault("fsync", True)
-    storage = open_storage(name.address(config.root), given)
+    storage = open_storage(address_of(name), given)
     sync_place(storage.url)
     return storage
+
+
+def address_of(name: Name) -> str:
+    """URL or path of a name's repository.
+
+    The first part of a name is that of a configured root if there is one of that name,
+    else a namespace below the default root.
+
+    Examples
+    --------
+    >>> from hubzarr.config import configure
+    >>> _ = configure(root="s3://bucket/hub", roots={"lab": "/mnt/lab"})
+    >>> [address_of(parse_name(text)) for text in ("hub://lab/alice/x:v1", "alice/x", "lab")]
+    ['/mnt/lab/alice/x', 's3://bucket/hub/alice/x', 's3://bucket/hub/lab']
+    >>> _ = configure(root=None, roots=None)
+    """
+    config = get_config()
+    if name.root is None:
+        first, _, below = name.path.partition("/")
+        if below and first in config.roots:
+            return f"{config.roots[first].url.rstrip('/')}/{below}"
+    return name.address(config.root)
 
 
 def parsed_name(name: Any, what: str) -> Name:

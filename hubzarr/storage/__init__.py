@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from hubzarr.config import merged_options
 from hubzarr.errors import InvalidError, InvalidTypeError
 from hubzarr.storage.base import Counters, Data, Storage
 from hubzarr.storage.local import LocalStorage
@@ -35,7 +36,8 @@ def open_storage(url: str | os.PathLike[str], options: Mapping[str, Any] | None 
         ``single_writer=True`` promises that only one process writes, where a store
         can't create objects atomically. ``fsync=True`` makes local writes wait for
         the device. All others go to the fsspec filesystem, such as
-        ``endpoint_url`` for S3.
+        ``endpoint_url`` for S3. Below a configured root, its options count for
+        what is not given here.
 
     Examples
     --------
@@ -49,7 +51,7 @@ def open_storage(url: str | os.PathLike[str], options: Mapping[str, Any] | None 
         raise InvalidTypeError(f"expected a URL or path as text, not {type(url).__name__}")
     if not place:
         raise InvalidError("the URL or path is empty; name a folder or a store")
-    rest = dict(options or {})
+    rest = merged_options(place, options)
     fsync, single_writer = bool(rest.pop("fsync", False)), bool(rest.pop("single_writer", False))
     protocol, separator, below = place.partition("://")
     protocol = protocol.lower() if separator else "file"
