@@ -15,6 +15,7 @@ error                  also a              what to do
 `ConflictError`        `RuntimeError`      decide whose values count, then write again
 `TransformError`       `RuntimeError`      mend the function or the input, or skip it
 `StorageError`         `OSError`           free space, mend the network or rights, retry
+`OfflineError`         `OSError`           go online and prefetch it, or read what is there
 `DamagedError`         `OSError`           restore the named object from a copy
 `UnsupportedError`     `RuntimeError`      install an extra or a newer release
 `ClosedError`          `ValueError`        open the handle again
@@ -38,6 +39,7 @@ __all__ = [
     "InvalidNameError",
     "InvalidTypeError",
     "NotFoundError",
+    "OfflineError",
     "OutOfBoundsError",
     "ReadOnlyError",
     "SampleError",
@@ -164,6 +166,12 @@ class StorageError(HubzarrError, OSError):
     """The store refused or failed: disk full, no permission, network down."""
 
     kind = "storage"
+
+
+class OfflineError(StorageError):
+    """The setting ``offline`` forbids requests, and the disk cache does not hold what is needed."""
+
+    kind = "offline"
 
 
 class DamagedError(HubzarrError, OSError):
