@@ -86,6 +86,13 @@ class ChunkCodec(ABC):
         """Decode stored bytes for reading only; the result may share their memory."""
         return self.decode(data)
 
+    def check(self, data: Buffer) -> None:
+        """Raise `DamagedError` if stored bytes show damage: what a checksum tells, if there is one.
+
+        A codec that knows no cheaper way decodes them.
+        """
+        self.view(data)
+
     @property
     def compressed(self) -> bool:
         """Whether decoding costs more than copying."""

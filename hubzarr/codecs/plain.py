@@ -122,6 +122,12 @@ class PlainCodec(ChunkCodec):
         value = self._shaped(self._plain(*self._checked(data)))
         return value if value.dtype == self.dtype else value.astype(self.dtype)
 
+    def check(self, data: Buffer) -> None:
+        """Look at checksum and length; see `ChunkCodec.check`."""
+        head, body = self._checked(data)
+        if self._compressor is None:
+            self._plain(head, body)
+
     def _checked(self, data: Buffer) -> tuple[Body, Body]:
         """Check the checksum; return the chunk with and without it."""
         head: Body

@@ -117,6 +117,12 @@ class ShardCodec(ChunkCodec):
             )
         return index
 
+    def check(self, data: Buffer) -> None:
+        """Look at the index and at the ends of the inner chunks; see `ChunkCodec.check`."""
+        start, stop = self.index_range()
+        whole = memoryview(data)
+        self._places(self.parse_index(whole[start:stop]), whole.nbytes)
+
     def encode(self, array: Array) -> list[Buffer]:
         """Return the pieces to store; see `ChunkCodec.encode`."""
         return self.encode_shard(array)

@@ -32,6 +32,7 @@ from hubzarr.errors import DamagedError, UnsupportedError
 
 __all__ = [
     "Pack",
+    "check_page",
     "decode_document",
     "decode_rows",
     "encode_document",
@@ -109,7 +110,23 @@ def _checksum(data: bytes) -> bytes:
     return hashlib.blake2b(data, digest_size=8).digest()
 
 
-def _unframe(data: bytes) -> tuple[dict[str, Any], bytes]:
+def check_page(data: bytes) -> tuple[int, bytes]:
+    """Compare a page with its checksum.
+
+    Returns
+    -------
+    length : int
+        Of its header.
+    rest : bytes
+        Header and body.
+
+    Raises
+    ------
+    DamagedError
+        Not the bytes that were written.
+    UnsupportedError
+        A layout that this release doesn't know.
+    """
     if len(data) < _HEAD.size or data[:3] != MAGIC:
         raise DamagedError("a page does not begin as pages do: it is truncated or foreign")
     _, version, length, checksum = _HEAD.unpack_from(data)
@@ -121,6 +138,11 @@ def _unframe(data: bytes) -> tuple[dict[str, Any], bytes]:
     rest = data[_HEAD.size :]
     if _checksum(rest) != checksum:
         raise DamagedError("a page's checksum does not match its content")
+    return length, rest
+
+
+def _unframe(data: bytes) -> tuple[dict[str, Any], bytes]:
+    length, rest = check_page(data)
     try:
         body = rest[length:]
         return json.loads(rest[:length]), bytes(decompress(body)) if body else b""
