@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,8 +20,7 @@ def file_lock(path: str, patience: float = 0.0) -> Iterator[bool]:
     """Hold the lock on a file, which is made if need be; yields whether it was got.
 
     The system releases it when the process ends, however it ends, and a fork does not
-    pass it on. Threads of one process do not exclude each other: callers hold a lock of
-    their own around this, and so keep to one open file at a time.
+    pass it on. Threads of one process exclude each other too.
 
     Parameters
     ----------
@@ -37,16 +37,45 @@ def file_lock(path: str, patience: float = 0.0) -> Iterator[bool]:
     ...     got
     True
     """
-    fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    # For the system, all threads are one holder, and closing any of several files that
+    # are open at the same time would release the lock of all: so threads come one by one.
+    with _guard:
+        lock = _threads.setdefault(os.path.realpath(path), threading.Lock())
+    if not lock.acquire(timeout=patience):
+        yield False
+        return
     try:
-        deadline = time.monotonic() + patience
-        got = _acquire(fd)
-        while not got and time.monotonic() < deadline:
-            time.sleep(_PAUSE)
-            got = _acquire(fd)
-        yield got
+        fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            yield _acquired(fd, patience)
+        finally:
+            os.close(fd)  # which releases the lock
     finally:
-        os.close(fd)  # which releases the lock
+        lock.release()
+
+
+_guard = threading.Lock()
+_threads: dict[str, threading.Lock] = {}
+
+
+def _renew() -> None:
+    # Other threads of the parent may have held them while this one forked.
+    global _guard
+    _guard = threading.Lock()
+    _threads.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew)
+
+
+def _acquired(fd: int, patience: float) -> bool:
+    deadline = time.monotonic() + patience
+    while not _acquire(fd):
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(_PAUSE)
+    return True
 
 
 if sys.platform == "win32":
