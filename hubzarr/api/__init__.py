@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hubzarr.api.creation import array
 from hubzarr.api.datasets import dataset, deepcopy, empty, like
+from hubzarr.api.doctoring import doctor
 from hubzarr.api.filling import from_dask, from_numpy, from_zarr
 from hubzarr.api.moving import copy, delete, rename
 from hubzarr.api.opening import exists, list, load, store, versions
@@ -16,6 +17,7 @@ __all__ = [
     "dataset",
     "deepcopy",
     "delete",
+    "doctor",
     "empty",
     "exists",
     "from_dask",

@@ -32,7 +32,7 @@ from __future__ import annotations
 
 from hubzarr.config.checks import parse_bytes
 from hubzarr.config.places import config_path
-from hubzarr.config.roots import Root
+from hubzarr.config.roots import Root, check_root_name, is_root_name
 from hubzarr.config.secrets import is_credential, is_secret
 from hubzarr.config.settings import (
     Config,
@@ -46,10 +46,12 @@ from hubzarr.config.settings import (
 __all__ = [
     "Config",
     "Root",
+    "check_root_name",
     "config_path",
     "configure",
     "get_config",
     "is_credential",
+    "is_root_name",
     "is_secret",
     "merged_options",
     "options_for",
