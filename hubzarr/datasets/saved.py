@@ -11,7 +11,7 @@ from hubzarr.datasets.catalog import checked_name
 from hubzarr.datasets.layout import MARK, VIEWS, group_document, mark_of
 from hubzarr.datasets.rows import Rows, as_numbers
 from hubzarr.errors import ExistsError, InvalidError, NotFoundError
-from hubzarr.history.versions import head
+from hubzarr.history.heads import head
 from hubzarr.indexing import identity
 from hubzarr.session import Session, open_session
 from hubzarr.session.opening import manifest_at

@@ -342,6 +342,12 @@ class ArrayEngine:
         for cell in [cell for cell, (task, *_) in self.storing.items() if task.done()]:
             self._finish(cell)
 
+    def begin_flush(self) -> None:
+        """Start storing what was written, without waiting for it."""
+        with self.lock:
+            while self.buffers and len(self.storing) < self.in_flight:
+                self.store_soon(next(iter(self.buffers)))
+
     def flush(self) -> None:
         """Store everything that was written. What can't be stored stays buffered."""
         with self.lock:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from hubzarr.errors import ExistsError, InvalidError, NotFoundError, SealedError
+from hubzarr.history.heads import head
 from hubzarr.history.log import extended
 from hubzarr.history.manifest import Commit, Manifest
-from hubzarr.history.versions import head
 from hubzarr.names import check_segment
 from hubzarr.session.commit import new_commit, pause, store
 from hubzarr.session.log import Point, VersionInfo, head_of, log, state_at, versions

@@ -7,9 +7,10 @@ from datetime import UTC, datetime
 
 from hubzarr.errors import InvalidNameError, InvalidTypeError, NotFoundError
 from hubzarr.history.compare import history
+from hubzarr.history.heads import head
 from hubzarr.history.log import ancestors
 from hubzarr.history.manifest import Commit, Manifest
-from hubzarr.history.versions import head, list_versions, read_manifest
+from hubzarr.history.versions import list_versions, read_manifest
 from hubzarr.names import check_segment, parse_point
 from hubzarr.session.session import Session
 from hubzarr.storage.base import Storage

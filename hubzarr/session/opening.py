@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 from hubzarr.errors import DamagedError, ExistsError, NotFoundError, UnsupportedError
+from hubzarr.history.heads import head
 from hubzarr.history.log import ancestors, extended
 from hubzarr.history.manifest import Manifest, Node
 from hubzarr.history.nodes import with_nodes
 from hubzarr.history.versions import (
     create_manifest,
-    head,
     list_versions,
     read_manifest,
 )
@@ -21,6 +22,7 @@ from hubzarr.session.commit import new_commit, store
 from hubzarr.session.session import Session
 from hubzarr.storage.base import Storage
 from hubzarr.table.reader import PageReader
+from hubzarr.threads import map_all
 
 __all__ = [
     "create_repository",
@@ -43,7 +45,8 @@ def check_writable_store(storage: Storage) -> None:
 
 def existing_versions(storage: Storage) -> list[Manifest]:
     """The newest manifests of all versions that were not deleted."""
-    heads = (head(storage, name) for name in list_versions(storage))
+    names = list_versions(storage)
+    heads = map_all(lambda name: head(storage, name), names, storage.concurrency, _batch(storage))
     return [m for m in heads if m is not None and m.commit.state != "deleted"]
 
 
@@ -143,15 +146,13 @@ def open_session(
     NotFoundError
         No such version or point; the message lists what there is.
     """
-    try:
-        newest = head(storage, version)
-    except DamagedError:
-        newest = _numbered(storage, version, point)
-        if newest is None:
-            raise
+    newest, manifest = _newest_and_numbered(storage, version, point)
     if newest is None or newest.commit.state == "deleted":
         raise _no_version(storage, version, name, newest)
-    manifest = newest if point is None else manifest_at(storage, newest, point, name)
+    if point is None:
+        manifest = newest
+    elif manifest is None or manifest.commit.number > newest.commit.number:
+        manifest = manifest_at(storage, newest, point, name)
     writable = mode == "r+" and point is None and newest.commit.state == "open"
     if writable:
         check_writable_store(storage)
@@ -168,10 +169,40 @@ def open_session(
     return session
 
 
-def _numbered(storage: Storage, version: str, point: str | None) -> Manifest | None:
-    """The commit that a point names by its number: what a damaged newest one can't hide."""
+def _newest_and_numbered(
+    storage: Storage, version: str, point: str | None
+) -> tuple[Manifest | None, Manifest | None]:
+    """The newest commit, and at the same time the one that a point names by its number.
+
+    The newest may be damaged: that can't hide one that is asked for by its number.
+    """
     wanted = None if point is None else parse_point(point)
-    return read_manifest(storage, version, wanted) if isinstance(wanted, int) else None
+    if not isinstance(wanted, int):
+        return head(storage, version), None
+
+    def newest() -> Manifest | DamagedError | None:
+        try:
+            return head(storage, version)
+        except DamagedError as error:
+            return error
+
+    asked: list[Callable[[], Manifest | DamagedError | None]] = [
+        newest,
+        lambda: read_manifest(storage, version, wanted),
+    ]
+    found, numbered = map_all(lambda ask: ask(), asked, storage.concurrency, _batch(storage))
+    if isinstance(numbered, DamagedError):
+        raise numbered
+    if isinstance(found, DamagedError):
+        if numbered is None:
+            raise found
+        return numbered, numbered
+    return found, numbered
+
+
+def _batch(storage: Storage) -> int:
+    """Requests that one thread makes one after the other."""
+    return 1 << 16 if storage.is_local else 1
 
 
 def _no_version(

@@ -12,10 +12,11 @@ from hubzarr.errors import (
     NotFoundError,
     SealedError,
 )
+from hubzarr.history.heads import head
 from hubzarr.history.log import ancestors
 from hubzarr.history.manifest import Commit, Manifest, Node
 from hubzarr.history.nodes import nodes_of
-from hubzarr.history.versions import head, manifest_path, newer_exists
+from hubzarr.history.versions import manifest_path, newer_exists
 from hubzarr.indexing import Transform
 from hubzarr.session.commit import next_manifest, pause, store
 from hubzarr.session.merge import Conflict, Merged, Policy, merge_sides

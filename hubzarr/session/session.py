@@ -294,7 +294,11 @@ class Session:
 
     def flush(self) -> None:
         """Store all chunks that were written, without a commit."""
-        for state in list(self.states.values()):
+        states = list(self.states.values())
+        if not self.storage.is_local:  # there it pays to wait for all arrays at once
+            for state in states:
+                state.engine.begin_flush()
+        for state in states:
             state.engine.flush()
 
     # -- commits -------------------------------------------------------------

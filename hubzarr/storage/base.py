@@ -132,11 +132,12 @@ class Storage(Protocol):
     def size(self, path: str) -> int | None:
         """Return the size of an object in bytes, None if it does not exist."""
 
-    def list_dir(self, path: str, after: str = "") -> list[str]:
+    def list_dir(self, path: str, after: str = "", limit: int | None = None) -> list[str]:
         """Return the sorted names of direct children; those of directories end in ``/``.
 
         Only names that sort after `after`: object stores start their listing there, so
-        that the newest of a million numbered names cost one request.
+        that the newest of a million numbered names cost one request. Where a listing takes
+        several requests it may stop once it has `limit` names, the first ones.
         """
 
     def list_all(self, prefix: str) -> Iterator[str]:

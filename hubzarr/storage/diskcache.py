@@ -57,8 +57,8 @@ class DiskCache:
 
     def __init__(self, folder: str, limit: int) -> None:
         self.folder = os.path.join(os.path.abspath(folder), "hubzarr-1")
-        self._objects = os.path.join(self.folder, "objects")
-        self._usage = Usage(self.folder, self._objects, limit)
+        self.objects = os.path.join(self.folder, "objects")
+        self._usage = Usage(self.folder, self.objects, limit)
         self._resting = 0.0
         self._writable = self._prepare()
 
@@ -84,7 +84,7 @@ class DiskCache:
     def path_of(self, key: str) -> str:
         """The file for a key."""
         name = hashlib.blake2b(key.encode(), digest_size=20).hexdigest()
-        return f"{self._objects}/{name[:2]}/{name[2:]}"
+        return f"{self.objects}/{name[:2]}/{name[2:]}"
 
     def read(
         self, key: str, start: int = 0, stop: int | None = None, path: str | None = None
@@ -181,7 +181,7 @@ class DiskCache:
 
     def heads(self) -> Iterator[tuple[Head, int]]:
         """The head of every whole entry, and what its file takes."""
-        for file in files_below(self._objects):
+        for file in files_below(self.objects):
             if TEMPORARY in file.path:
                 continue
             with suppress(OSError, BrokenEntry):
@@ -198,7 +198,7 @@ class DiskCache:
     def clear(self) -> tuple[int, int]:
         """Forget everything; returns files and bytes that went."""
         files, nbytes = 0, 0
-        for file in files_below(self._objects):
+        for file in files_below(self.objects):
             if self._unlink(file.path):
                 files, nbytes = files + 1, nbytes + file.size
         if self._writable:
@@ -213,11 +213,11 @@ class DiskCache:
         try:
             os.makedirs(self.folder, 0o700, exist_ok=True)
             _check_owner(self.folder)
-            os.makedirs(self._objects, 0o700, exist_ok=True)
+            os.makedirs(self.objects, 0o700, exist_ok=True)
             with open(os.path.join(self.folder, "CACHEDIR.TAG"), "w") as file:
                 file.write(_TAG)
         except OSError as error:
-            reading = os.access(self._objects, os.R_OK | os.X_OK)
+            reading = os.access(self.objects, os.R_OK | os.X_OK)
             warnings.warn(
                 f"the disk cache {self.folder!r} can't be written "
                 f"({error.strerror or error}): "

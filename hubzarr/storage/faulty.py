@@ -161,9 +161,9 @@ class FaultyStorage:
         """Return the size of an object in bytes, None if it does not exist."""
         return self._do("size", path, lambda: self.inner.size(path))
 
-    def list_dir(self, path: str, after: str = "") -> list[str]:
+    def list_dir(self, path: str, after: str = "", limit: int | None = None) -> list[str]:
         """Return the sorted names of direct children that sort after `after`."""
-        return self._do("list_dir", path, lambda: self.inner.list_dir(path, after))
+        return self._do("list_dir", path, lambda: self.inner.list_dir(path, after, limit))
 
     def list_all(self, prefix: str) -> Iterator[str]:
         """Yield the path of every object below a directory."""

@@ -156,10 +156,10 @@ class LocalStorage:
             return self._none_if_missing(error, path)
         return found.st_size if stat.S_ISREG(found.st_mode) else None
 
-    def list_dir(self, path: str, after: str = "") -> list[str]:
+    def list_dir(self, path: str, after: str = "", limit: int | None = None) -> list[str]:
         """Return the sorted names of direct children; those of directories end in ``/``."""
         names = (entry.name + "/" if entry.is_dir() else entry.name for entry in self._scan(path))
-        return sorted(name for name in names if name > after)
+        return sorted(name for name in names if name > after)[:limit]
 
     def list_all(self, prefix: str) -> Iterator[str]:
         """Yield the path of every object below the directory `prefix` ('' for all)."""

@@ -172,7 +172,7 @@ class MemoryStorage:
         data = _TREE.objects.get(self._prefix + path)
         return None if data is None else len(data)
 
-    def list_dir(self, path: str, after: str = "") -> list[str]:
+    def list_dir(self, path: str, after: str = "", limit: int | None = None) -> list[str]:
         """Return the sorted names of direct children; those of directories end in ``/``."""
         directory = (self._prefix + path).rstrip("/")
         start = directory + "/" if directory else ""
@@ -180,7 +180,7 @@ class MemoryStorage:
             names = list(_TREE.children.get(directory, ()))
             found = [name + "/" for name in names if start + name in _TREE.children]
             found += [name for name in names if start + name in _TREE.objects]
-        return sorted(name for name in found if name > after)
+        return sorted(name for name in found if name > after)[:limit]
 
     def list_all(self, prefix: str) -> Iterator[str]:
         """Yield the path of every object below the directory `prefix` ('' for all)."""

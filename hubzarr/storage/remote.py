@@ -158,7 +158,7 @@ class FsspecStorage:
             return None if data is None else len(data)
         return int(info["size"])
 
-    def list_dir(self, path: str, after: str = "") -> list[str]:
+    def list_dir(self, path: str, after: str = "", limit: int | None = None) -> list[str]:
         """Return the sorted names of direct children; those of directories end in ``/``."""
         full = self._full(path)
         entries = self._read(path, lambda fs: fs.ls(full, detail=True), verb="list") or ()
@@ -167,7 +167,7 @@ class FsspecStorage:
             name = self._below(entry["name"], path)
             if name and not name.startswith(_TEMPORARY):
                 found.add(name + "/" if entry["type"] == "directory" else name)
-        return sorted(name for name in found if name > after)
+        return sorted(name for name in found if name > after)[:limit]
 
     def list_all(self, prefix: str) -> Iterator[str]:
         """Yield the path of every object below the directory `prefix` ('' for all)."""

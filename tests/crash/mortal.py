@@ -8,7 +8,8 @@ import threading
 
 import numpy as np
 
-from hubzarr.history.versions import head, list_versions, read_manifest
+from hubzarr.history.heads import head
+from hubzarr.history.versions import list_versions, read_manifest
 from hubzarr.indexing import apply, identity
 from hubzarr.session import open_session
 from hubzarr.storage import LocalStorage

@@ -12,7 +12,7 @@ import pytest
 from hubzarr.codecs import array_document
 from hubzarr.engine import shared_cache
 from hubzarr.errors import NotFoundError, SealedError
-from hubzarr.history.versions import head
+from hubzarr.history.heads import head
 from hubzarr.session import create_repository, create_version, open_session
 from hubzarr.storage import LocalStorage
 from tests.crash.mortal import WRITES, MortalStorage, append, content, values, write

@@ -14,7 +14,7 @@ import pytest
 
 from hubzarr.codecs import array_document
 from hubzarr.errors import StorageError
-from hubzarr.history.versions import head
+from hubzarr.history.heads import head
 from hubzarr.session import autosync, create_repository, open_session
 from hubzarr.storage import LocalStorage
 from hubzarr.storage.base import storage_error

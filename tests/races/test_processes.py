@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from hubzarr.codecs import array_document
-from hubzarr.history.versions import head, read_manifest
+from hubzarr.history.heads import head
+from hubzarr.history.versions import read_manifest
 from hubzarr.indexing import identity
 from hubzarr.session import create_repository, open_session
 from hubzarr.storage import open_storage

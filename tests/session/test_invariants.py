@@ -12,8 +12,9 @@ import pytest
 from hubzarr.codecs import array_document
 from hubzarr.errors import DamagedError, NotFoundError, SealedError, UnsupportedError
 from hubzarr.history.compare import history
+from hubzarr.history.heads import head
 from hubzarr.history.log import ancestors
-from hubzarr.history.versions import head, manifest_path, read_manifest
+from hubzarr.history.versions import manifest_path, read_manifest
 from hubzarr.session import create_repository, open_session
 from hubzarr.session.blame import blame
 from hubzarr.session.branching import branch, delete_version, merge, revert, seal
