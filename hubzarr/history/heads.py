@@ -102,6 +102,9 @@ def _found_at_once(storage: Storage, version: str) -> Manifest | None:
         lambda: _first(storage, version),
         lambda: _listed(storage, version, -1, limit=LISTED),
     ]
+    hint: Hint
+    first: Manifest | None
+    numbers: list[int]
     hint, first, numbers = map_all(lambda ask: ask(), asked, storage.concurrency)
     if first is None and not numbers:
         return None
@@ -111,10 +114,10 @@ def _found_at_once(storage: Storage, version: str) -> Manifest | None:
         numbers = _listed(storage, version, numbers[-1] - 1)
     if not numbers:  # a hint that is ahead of everything: of another life
         numbers = _listed(storage, version, -1)
-    newest: int = numbers[-1]
+    newest = numbers[-1]
     if hint.number == newest and _is_of(hint, first):
         return hint.manifest
-    if newest == 0 and isinstance(first, Manifest):
+    if newest == 0 and first is not None:
         return first
     return _must_be(storage, version, newest)
 

@@ -30,9 +30,9 @@ def read_manifest(storage: Storage, version: str, number: int) -> Manifest | Non
     try:
         manifest = decode(data, path)
     except DamagedError:
-        if storage.is_local:
+        if not storage.distrust(path):
             raise
-        manifest = decode(storage.get(path) or b"", path)  # it may have been damaged on its way
+        manifest = decode(storage.get(path) or b"", path)
     if manifest.commit.version != version or manifest.commit.number != number:
         raise DamagedError(
             f"manifest {path} says that it is {manifest.commit.address}: files were moved by "

@@ -110,6 +110,12 @@ class Storage(Protocol):
     def get_many(self, paths: Sequence[str]) -> list[bytes | None]:
         """Return the contents of several objects, read concurrently where that pays."""
 
+    def distrust(self, path: str) -> bool:
+        """Forget what is kept of an object that turned out to be damaged.
+
+        Returns whether reading it again may help: not on a disk, but on a network.
+        """
+
     def put(self, path: str, data: Data) -> None:
         """Store an object under a name that nobody else uses or reads yet.
 

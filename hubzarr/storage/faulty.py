@@ -169,6 +169,10 @@ class FaultyStorage:
         """Yield the path of every object below a directory."""
         return self._do("list_all", prefix, lambda: self.inner.list_all(prefix))
 
+    def distrust(self, path: str) -> bool:
+        """Whether reading a damaged object again may help."""
+        return self.inner.distrust(path)
+
     def put(self, path: str, data: Data) -> None:
         """Store an object under a new name."""
         content = joined(data)

@@ -173,6 +173,10 @@ class LocalStorage:
                 else:
                     yield start + entry.name
 
+    def distrust(self, path: str) -> bool:
+        """Whether reading a damaged object again may help: never."""
+        return False
+
     # Writing
 
     def put(self, path: str, data: Data) -> None:

@@ -179,6 +179,10 @@ class FsspecStorage:
             if below and not name.endswith("/") and _TEMPORARY not in below:
                 yield start + below
 
+    def distrust(self, path: str) -> bool:
+        """Whether reading a damaged object again may help."""
+        return True
+
     # Writing
 
     def put(self, path: str, data: Data) -> None:

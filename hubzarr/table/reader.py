@@ -98,9 +98,11 @@ class PageReader:
         path = pack_path(address)
         start, stop = page_place(address)
         if not self.storage.is_local:
-            # What was read along with other pages, or damaged on its way, is worth a try.
-            with suppress(DamagedError):
+            try:
                 return self._decode(address, self._window(path, start, stop), decode)
+            except DamagedError:  # perhaps only on its way here
+                self._windows.pop(path, None)
+                self.storage.distrust(path)
         data = self.storage.get_range(path, start, stop)
         if data is None:
             raise DamagedError(
