@@ -20,8 +20,10 @@ from hubzarr.storage.entries import BrokenEntry, Head, make_head, read_head, rea
 from hubzarr.storage.files import write_all
 from hubzarr.storage.usage import TEMPORARY, Usage, files_below, room_for, temporary_name
 
-__all__ = ["DiskCache", "disk_cache"]
+__all__ = ["PARTS", "DiskCache", "disk_cache"]
 
+#: What ends the name of a folder that holds parts of one object.
+PARTS: Final = ".d"
 _BINARY: Final = getattr(os, "O_BINARY", 0)
 _TAG: Final = (
     "Signature: 8a477f597d28d172789f06886806bc55\n# Disk cache of hubzarr: safe to delete\n"
@@ -30,6 +32,7 @@ _TAG: Final = (
 _TOUCH: Final = 60.0
 #: After a failed write, nothing is written for so many seconds.
 _REST: Final = 30.0
+_ATTEMPTS: Final = 4
 #: An entry may take at most this share of the limit.
 _SHARE: Final = 4
 
@@ -149,11 +152,15 @@ class DiskCache:
 
     def _fill(self, temporary: str, head: bytes, payload: bytes) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY
-        try:
-            fd = os.open(temporary, flags, 0o600)
-        except FileNotFoundError:
-            os.makedirs(os.path.dirname(temporary), 0o700, exist_ok=True)
-            fd = os.open(temporary, flags, 0o600)
+        for attempt in range(_ATTEMPTS):
+            try:
+                fd = os.open(temporary, flags, 0o600)
+                break
+            except FileNotFoundError:
+                # Whoever drops the last file of a folder drops the folder too.
+                if attempt == _ATTEMPTS - 1:
+                    raise
+                os.makedirs(os.path.dirname(temporary), 0o700, exist_ok=True)
         try:
             write_all(fd, [head, payload])
         finally:
@@ -173,9 +180,16 @@ class DiskCache:
         self._unlink(temporary)
         return False
 
-    def drop(self, key: str, path: str | None = None) -> bool:
-        """Forget a payload; returns whether it was there."""
-        return self._unlink(path or self.path_of(key))
+    def drop(self, path: str) -> bool:
+        """Forget a payload by its file; returns whether it was there."""
+        return self._unlink(path)
+
+    def drop_below(self, folder: str) -> bool:
+        """Forget all payloads whose files lie in a folder; returns whether there were any."""
+        dropped = [self._unlink(file.path) for file in files_below(folder)]
+        with suppress(OSError):
+            os.rmdir(folder)
+        return any(dropped)
 
     # -- all of it ---------------------------------------------------------------
 

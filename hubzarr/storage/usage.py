@@ -213,4 +213,6 @@ def _unlinked(path: str) -> bool:
         return True
     except OSError:  # Windows keeps what somebody has open
         return False
+    with suppress(OSError):
+        os.rmdir(os.path.dirname(path))  # the last one of a folder takes it along
     return True
