@@ -9,6 +9,7 @@ from typing import Any
 from hubzarr.config import merged_options
 from hubzarr.errors import InvalidError, InvalidTypeError
 from hubzarr.storage.base import Counters, Data, Storage
+from hubzarr.storage.caching import with_cache
 from hubzarr.storage.local import LocalStorage
 from hubzarr.storage.memory import MemoryStorage
 from hubzarr.storage.remote import FsspecStorage
@@ -56,7 +57,9 @@ def open_storage(url: str | os.PathLike[str], options: Mapping[str, Any] | None 
     protocol, separator, below = place.partition("://")
     protocol = protocol.lower() if separator else "file"
     if protocol not in ("file", "local", "memory"):
-        return FsspecStorage(place, rest, single_writer=single_writer)
+        return with_cache(
+            place, rest, lambda: FsspecStorage(place, rest, single_writer=single_writer)
+        )
     if rest:
         raise InvalidError(
             f"unknown options for {place!r}: {', '.join(map(repr, rest))}; "

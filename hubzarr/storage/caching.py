@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -52,4 +53,4 @@ def _server_of(options: Mapping[str, Any]) -> str:
     client = options.get("client_kwargs")
     tables = [options, client if isinstance(client, Mapping) else {}]
     found = (str(table[key]) for table in tables for key in _SERVERS if table.get(key))
-    return next(found, "").rstrip("/")
+    return re.sub("//[^/]*@", "//", next(found, "")).rstrip("/")  # no passwords in keys
