@@ -15,9 +15,10 @@ from hubzarr.config import get_config
 from hubzarr.engine.buffer import CellBuffer
 from hubzarr.engine.bulk import store_whole
 from hubzarr.engine.limits import SMALL_CHUNK, SMALL_TOTAL, TASK_BYTES
-from hubzarr.engine.objects import CellStore, WriteIds
+from hubzarr.engine.objects import CellStore
 from hubzarr.engine.reading import read_box, read_gather
 from hubzarr.engine.tail import TailBuffer
+from hubzarr.engine.write_ids import WriteIds
 from hubzarr.errors import DamagedError
 from hubzarr.indexing import Piece, Transform, box_pieces
 from hubzarr.indexing import pieces as pieces_of

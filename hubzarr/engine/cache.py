@@ -82,6 +82,9 @@ class ChunkCache:
     def __len__(self) -> int:
         return len(self._items)
 
+    def __contains__(self, key: Hashable) -> bool:
+        return key in self._items
+
     def get(self, key: Hashable) -> Array | None:
         """The array kept for a key; treat it as read-only."""
         found = self._items.get(key)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import copy
-import secrets
+import functools
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any, Concatenate, Final
 
 import numpy as np
 
@@ -13,10 +13,10 @@ from hubzarr.codecs import ChunkCodec, ShardCodec, compile_codec, compile_key
 from hubzarr.engine.cache import ChunkCache
 from hubzarr.errors import DamagedError
 from hubzarr.stats import Rows, channels, measure, stats_dtype
-from hubzarr.storage.base import Storage
+from hubzarr.storage.base import Storage, joined
 from hubzarr.threads import in_pool, map_all
 
-__all__ = ["CellStore", "WriteIds", "data_path"]
+__all__ = ["CellStore", "data_path"]
 
 type Array = np.ndarray[Any, Any]
 type Cell = tuple[int, ...]
@@ -24,87 +24,34 @@ type Cell = tuple[int, ...]
 #: Reads of neighbouring inner chunks are joined over gaps of at most this many bytes.
 GAP_LOCAL: Final = 16 << 10
 GAP_REMOTE: Final = 1 << 20
+#: The most bytes of a shard that are asked for before its index says where they lie.
+AHEAD: Final = 1 << 20
 #: Inner chunks of a shard are encoded in parallel from this size on.
 PARALLEL_SHARD: Final = 1 << 20
-
-
-class WriteIds:
-    """The write ids that one session has brought in since its last commit.
-
-    Parameters
-    ----------
-    draw : callable, optional
-        Returns a new 64-bit id; random by default.
-    """
-
-    def __init__(self, draw: Callable[[], int] | None = None) -> None:
-        self._draw = draw or _random_id
-        self.current = self._draw()
-        self.used: list[int] = []
-        #: Paths of objects that are being stored just now, past the buffers.
-        self.busy: set[str] = set()
-        self._claimed: tuple[int, set[str], set[str]] = 0, set(), set()
-
-    def take(self) -> int:
-        """The id for the next object; counts as used."""
-        if not self.used or self.used[-1] != self.current:
-            self.used.append(self.current)
-        return self.current
-
-    def rotate(self) -> int:
-        """Begin a new batch: later objects get another id than earlier ones."""
-        self.current = self._draw()
-        return self.take()
-
-    def retire(self, write_id: int) -> None:
-        """No object is to be stored under an id any more."""
-        if self.current == write_id:
-            self.current = self._draw()
-
-    def has(self, write_id: int) -> bool:
-        """Whether an id that was taken belongs to the commit to come."""
-        return bool(self.used) and (self.used[-1] == write_id or write_id in self.used)
-
-    def claim(self, key: str) -> int:
-        """An id under which no object has this path, or a path above or below it, yet.
-
-        One name can't be a file and a directory.
-        """
-        write_id = self.take()
-        if self._claimed[0] != write_id:
-            self._claimed = write_id, set(), set()
-        _, files, directories = self._claimed
-        above = {key[:i] for i, letter in enumerate(key) if letter == "/"}
-        if key in files or key in directories or not above.isdisjoint(files):
-            write_id = self.rotate()
-            files, directories = set(), set()
-            self._claimed = write_id, files, directories
-        files.add(key)
-        directories |= above
-        return write_id
-
-    def abandon(self, used: list[int]) -> None:
-        """Forget the ids taken since `used`; none of them is given out again."""
-        self.current = self._draw()
-        self.used = used
-
-    def reset(self) -> None:
-        """Start over after a commit."""
-        self.current = self._draw()
-        self.used = []
-
-
-def _random_id() -> int:
-    while True:
-        value = int.from_bytes(secrets.token_bytes(8), "big")
-        if value:  # 0 means "never written"
-            return value
 
 
 def _is_measured(document: dict[str, Any]) -> bool:
     """Whether an array keeps statistics: not where its numbers are positions or bytes of files."""
     mark = document.get("attributes", {}).get("hubzarr")
     return not (isinstance(mark, dict) and mark.get("measured") is False)
+
+
+def _twice[**P, T](
+    read: Callable[Concatenate[CellStore, int, Cell, P], T],
+) -> Callable[Concatenate[CellStore, int, Cell, P], T]:
+    """Read again what was damaged, where it may have been damaged on its way only."""
+
+    @functools.wraps(read)
+    def method(cells: CellStore, write_id: int, cell: Cell, *args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return read(cells, write_id, cell, *args, **kwargs)
+        except DamagedError:
+            if not cells.storage.distrust(cells.path(write_id, cell)):
+                raise
+        return read(cells, write_id, cell, *args, **kwargs)
+
+    functools.update_wrapper(method, read)
+    return method
 
 
 def data_path(write_id: int, home: str) -> str:
@@ -193,6 +140,7 @@ class CellStore:
 
     # -- reading -------------------------------------------------------------
 
+    @_twice
     def read_cell(self, write_id: int, cell: Cell, keep: bool = True) -> Array:
         """A whole cell, decoded; read-only if it comes from or goes to the cache."""
         key = (self._space, write_id, cell)
@@ -216,6 +164,7 @@ class CellStore:
         """Keep a decoded cell that was just stored; its memory must not change any more."""
         self.cache.put((self._space, write_id, cell), value)
 
+    @_twice
     def read_cell_into(self, write_id: int, cell: Cell, out: Array) -> None:
         """Decode a whole cell into an array of its shape."""
         found = self.cache.get((self._space, write_id, cell))
@@ -233,6 +182,7 @@ class CellStore:
         except DamagedError as error:
             raise self._damaged(write_id, cell, error) from error
 
+    @_twice
     def read_inner(
         self, write_id: int, cell: Cell, wanted: Sequence[Cell], keep: bool
     ) -> list[Array | None]:
@@ -255,13 +205,14 @@ class CellStore:
                 missing.append((i, inner))
         if not missing:
             return out
-        index = self._shard_index(write_id, cell)
+        numbers = [int(np.ravel_multi_index(inner, shard.grid)) for _, inner in missing]
+        index, ahead = self._index_and_more(write_id, cell, min(numbers), max(numbers) + 1)
         places: list[tuple[int, int, int, Cell]] = []
-        for i, inner in missing:
-            offset, length = index[int(np.ravel_multi_index(inner, shard.grid))].tolist()
+        for number, (i, inner) in zip(numbers, missing, strict=True):
+            offset, length = index[number].tolist()
             if offset != 2**64 - 1:
                 places.append((offset, length, i, inner))
-        for data, group in self._read_places(write_id, cell, sorted(places)):
+        for data, group in self._read_places(write_id, cell, sorted(places), ahead):
             for start, stop, i, inner in group:
                 try:
                     if not (keep and self.worth_keeping):
@@ -275,6 +226,7 @@ class CellStore:
                 self.cache.put((self._space, write_id, cell, inner), value)
         return out
 
+    @_twice
     def read_piece(self, write_id: int, cell: Cell, start: int, stop: int) -> bytes | None:
         """Neighbouring bytes of a shard with one axis, if they are stored side by side."""
         shard = self.shard
@@ -323,8 +275,48 @@ class CellStore:
         self.cache.put(key, index)
         return index
 
+    def _index_and_more(
+        self, write_id: int, cell: Cell, first: int, stop: int
+    ) -> tuple[Array, tuple[int, bytes] | None]:
+        """The index of a shard and, in the same round trip, some inner chunks' bytes.
+
+        Where requests are slow, and inner chunks have one size, their bytes are asked for
+        where they lie if none before them is missing. The index tells whether that is so.
+        Bytes come with the offset of the first one.
+        """
+        shard = self.shard
+        size = self._inner_nbytes
+        known = (self._space, write_id, cell, "index") in self.cache
+        if shard is None or known or not size or (stop - first) * size > AHEAD:
+            return self._shard_index(write_id, cell), None
+        begin = first * size
+        path = self.path(write_id, cell)
+        asked: list[Callable[[], Any]] = [
+            lambda: self._shard_index(write_id, cell),
+            lambda: self.storage.get_range(path, begin, stop * size),
+        ]
+        index, data = map_all(lambda ask: ask(), asked, self.storage.concurrency)
+        return index, None if data is None else (begin, data)
+
+    @functools.cached_property
+    def _inner_nbytes(self) -> int:
+        """Size of a stored inner chunk where it is worth a guess: all have it; else 0."""
+        shard = self.shard
+        if (
+            shard is None
+            or shard.compressed
+            or self.storage.is_local
+            or shard.index_range()[0] >= 0
+        ):
+            return 0
+        return len(joined(shard.inner_codec.encode(shard.inner_codec.filled())))
+
     def _read_places(
-        self, write_id: int, cell: Cell, places: list[tuple[int, int, int, Cell]]
+        self,
+        write_id: int,
+        cell: Cell,
+        places: list[tuple[int, int, int, Cell]],
+        ahead: tuple[int, bytes] | None = None,
     ) -> list[tuple[memoryview, list[tuple[int, int, int, Cell]]]]:
         """Bytes of several places of one object, neighbours read together."""
         gap = GAP_LOCAL if self.storage.is_local else GAP_REMOTE
@@ -339,10 +331,14 @@ class CellStore:
         path = self.path(write_id, cell)
         out = []
         for first, stop, group in spans:
-            data = self.storage.get_range(path, first, stop)
-            if data is None:
+            if ahead is not None and ahead[0] <= first and stop <= ahead[0] + len(ahead[1]):
+                data = ahead[1][first - ahead[0] : stop - ahead[0]]
+                out.append((memoryview(data), group))
+                continue
+            found = self.storage.get_range(path, first, stop)
+            if found is None:
                 raise self.lost(write_id, cell)
-            out.append((memoryview(data), group))
+            out.append((memoryview(found), group))
         return out
 
     # -- storing -------------------------------------------------------------
