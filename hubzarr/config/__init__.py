@@ -31,9 +31,9 @@ and moves those of the file elsewhere; their options remain.
 from __future__ import annotations
 
 from hubzarr.config.checks import parse_bytes
-from hubzarr.config.places import config_path
+from hubzarr.config.places import config_path, user_folder
 from hubzarr.config.roots import Root, check_root_name, is_root_name
-from hubzarr.config.secrets import is_credential, is_secret
+from hubzarr.config.secrets import is_credential, is_secret, secrets_in
 from hubzarr.config.settings import (
     Config,
     configure,
@@ -42,10 +42,12 @@ from hubzarr.config.settings import (
     options_for,
     reset_config,
 )
+from hubzarr.config.writing import changed_text, write_file
 
 __all__ = [
     "Config",
     "Root",
+    "changed_text",
     "check_root_name",
     "config_path",
     "configure",
@@ -57,4 +59,7 @@ __all__ = [
     "options_for",
     "parse_bytes",
     "reset_config",
+    "secrets_in",
+    "user_folder",
+    "write_file",
 ]

@@ -157,13 +157,21 @@ def merged_options(url: str, given: Mapping[str, Any] | None = None) -> dict[str
     --------
     >>> _ = configure(roots={"lab": {"url": "s3://lab/hub", "profile": "lab", "region": "eu"}})
     >>> merged_options("s3://lab/hub/x", {"anon": True})
-    {'region': 'eu', 'anon': True}
+    {'anon': True, 'client_kwargs': {'region_name': 'eu'}}
     >>> _ = configure(roots=None)
     """
     options, own = options_for(url), dict(given or {})
     if any(is_credential(key, value) for key, value in own.items()):
         options = {key: value for key, value in options.items() if not is_credential(key, value)}
-    return options | own
+    return _with_region(url, options | own)
+
+
+def _with_region(url: str, options: dict[str, Any]) -> dict[str, Any]:
+    """``region`` of an S3 store in the place where its libraries look for it."""
+    if "region" in options and url.lower().startswith(("s3://", "s3a://")):
+        region, inner = options.pop("region"), options.get("client_kwargs") or {}
+        options["client_kwargs"] = {"region_name": region, **inner}
+    return options
 
 
 class _State:
