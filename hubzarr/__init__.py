@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from hubzarr import errors
     from hubzarr.api import (
         array,
+        clone,
         copy,
         dataset,
         deepcopy,
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
         like,
         list,
         load,
+        pull,
+        push,
         rename,
         store,
         versions,
@@ -58,6 +61,7 @@ __all__ = [
     "Tensor",
     "View",
     "array",
+    "clone",
     "compose",
     "compute",
     "configure",
@@ -79,6 +83,8 @@ __all__ = [
     "link",
     "list",
     "load",
+    "pull",
+    "push",
     "read",
     "rename",
     "store",

@@ -8,10 +8,12 @@ from hubzarr.api.doctoring import doctor
 from hubzarr.api.filling import from_dask, from_numpy, from_zarr
 from hubzarr.api.moving import copy, delete, rename
 from hubzarr.api.opening import exists, list, load, store, versions
+from hubzarr.api.pushing import clone, pull, push
 from hubzarr.config import configure
 
 __all__ = [
     "array",
+    "clone",
     "configure",
     "copy",
     "dataset",
@@ -26,6 +28,8 @@ __all__ = [
     "like",
     "list",
     "load",
+    "pull",
+    "push",
     "rename",
     "store",
     "versions",

@@ -8,19 +8,32 @@ from hubzarr.api.opening import opened
 from hubzarr.config import get_config
 from hubzarr.errors import ExistsError, InvalidNameError, NotFoundError
 from hubzarr.names import DEFAULT_VERSION, parse_name
-from hubzarr.progress import progress
-from hubzarr.session import branching, create_version
-from hubzarr.session.copying import copy_version
+from hubzarr.session import Session, branching, create_version
+from hubzarr.session.copying import copy_version, count_copy, move_repository
 from hubzarr.session.opening import existing_versions
 from hubzarr.session.place import Options, parsed_name, session_of, storage_of
+from hubzarr.session.sides import storages_of
+from hubzarr.session.transferring import Transfer, plan_graft, transfer
+from hubzarr.storage import Storage
 
 __all__ = ["copy", "delete", "rename"]
 
 
-def copy(source: str, target: str, *, storage_options: Options = None) -> Any:
+def copy(
+    source: str,
+    target: str,
+    *,
+    history: bool = False,
+    verify: bool = False,
+    dry_run: bool = False,
+    storage_options: Options = None,
+    target_options: Options = None,
+) -> Any:
     """Copy one version, or one point of it, to a new name: chunks as they are stored.
 
-    Within one repository nothing is copied; the new version shares its chunks.
+    Within one repository nothing is copied; the new version shares its chunks. To another
+    one only what is missing there is copied, so that an interrupted copy goes on where it
+    ended.
 
     Parameters
     ----------
@@ -28,11 +41,31 @@ def copy(source: str, target: str, *, storage_options: Options = None) -> Any:
         ``[namespace/]base[:version][@point]``.
     target : str
         A name whose version doesn't exist yet; the source's version name by default.
+    history : bool
+        Take all commits that led to it along, with their ids, messages, authors and times.
+        By default the copy begins with a commit of its own.
+    verify : bool
+        Decode every chunk on the way, and compare sizes at the target.
+    dry_run : bool
+        Only find out how much there is to copy.
+    storage_options, target_options : mapping, optional
+        Options of the store, and of the target's if that is another one. Both are found by
+        themselves for places below a configured root.
+
+    Returns
+    -------
+    Array or Dataset
+        The copy; with `dry_run` a `Transfer`, which says how many objects and bytes there are
+        to copy.
 
     Raises
     ------
     ExistsError
         The target exists.
+
+    See Also
+    --------
+    push, pull, clone : Commits from one repository to another, again and again.
 
     Examples
     --------
@@ -43,25 +76,48 @@ def copy(source: str, target: str, *, storage_options: Options = None) -> Any:
     np.int64(6)
     """
     old, new = parse_name(source), parsed_name(target, "copy to it")
-    config = get_config()
+    author, message = get_config().author, f"copied from {source}"
     version = new.version or old.version or DEFAULT_VERSION
-    origin = session_of(old, storage_of(old, storage_options), "r", old.version or DEFAULT_VERSION)
-    storage = storage_of(new, storage_options)
-    if storage.url == origin.storage.url:
+    here, storage = storages_of(old, new, storage_options, target_options)
+    origin = session_of(old, here, "r", old.version or DEFAULT_VERSION)
+    if storage.url == here.url:
+        if dry_run:
+            return Transfer(here.url, storage.url, {version: (-1, 0)}, 1, 0, 0, 0, dry_run=True)
         create_version(
-            storage, version, origin.manifest, author=config.author,
-            message=f"copied from {source}", name=new.repository,
-        )  # fmt: skip
+            storage, version, origin.manifest, author=author, message=message, name=new.repository
+        )
+    elif history:
+        done = _with_history(origin, storage, version, verify, dry_run)
+        if dry_run:
+            return done
+    elif dry_run:
+        return count_copy(origin, storage, version)
     else:
         copy_version(
-            origin, storage, version, author=config.author, message=f"copied from {source}",
-            name=new.repository,
+            origin, storage, version, author=author, message=message, name=new.repository,
+            verify=verify,
         )  # fmt: skip
     return opened(session_of(new, storage, "r+", version), new.repository)
 
 
-def rename(source: str, target: str, *, storage_options: Options = None) -> None:
+def _with_history(
+    origin: Session, target: Storage, version: str, verify: bool, dry_run: bool
+) -> Transfer:
+    commit = origin.manifest.commit
+    graft = None
+    if version != commit.version:
+        graft = plan_graft(origin.storage, target, commit.version, commit.number, version)
+    goals = {commit.version: commit.number}
+    return transfer(origin.storage, target, goals, graft=graft, verify=verify, dry_run=dry_run)
+
+
+def rename(
+    source: str, target: str, *, storage_options: Options = None, target_options: Options = None
+) -> None:
     """Give a repository, or one version of it, another name.
+
+    A repository is copied to its new place, and deleted at the old one when all of it is
+    there. If that is interrupted, the next attempt goes on where it ended.
 
     Parameters
     ----------
@@ -69,6 +125,13 @@ def rename(source: str, target: str, *, storage_options: Options = None) -> None
         Without a version: the whole repository with its history moves. With one: that
         version gets another name in the same repository.
     target : str
+    storage_options, target_options : mapping, optional
+        As for `copy`.
+
+    Raises
+    ------
+    ExistsError
+        There is something of the new name.
 
     Examples
     --------
@@ -92,14 +155,10 @@ def rename(source: str, target: str, *, storage_options: Options = None) -> None
         raise InvalidNameError(f"name a version on both sides or on none, not {target!r}")
     if not existing_versions(storage):
         raise NotFoundError(f"no array or dataset named {source!r}", name=source)
-    destination = storage_of(new, storage_options)
-    if existing_versions(destination):
-        raise ExistsError(f"{target!r} exists already: choose another name", name=target)
-    for path in progress(storage.list_all(""), f"moving {source}"):
-        data = storage.get(path)
-        if data is not None:
-            destination.put_atomic(path, data)
-    storage.delete_dir("")
+    here, there = storages_of(old, new, storage_options, target_options)
+    if here.url == there.url:
+        raise ExistsError(f"{target!r} is its name already: choose another name", name=target)
+    move_repository(here, there, target)
 
 
 def delete(name: str, *, force: bool = False, storage_options: Options = None) -> None:

@@ -1,84 +1,141 @@
-"""Copying one state of a repository into another repository, objects as they are."""
+"""Copying one state of a repository into another repository, and moving repositories."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import numpy as np
-
-from hubzarr.engine.objects import data_path
-from hubzarr.errors import DamagedError
+from hubzarr.errors import ConflictError, ExistsError
+from hubzarr.history.heads import head
+from hubzarr.history.hints import forget_hints
 from hubzarr.history.manifest import Manifest
 from hubzarr.history.nodes import nodes_of
+from hubzarr.history.versions import list_versions
 from hubzarr.progress import progress
-from hubzarr.session.opening import create_version
+from hubzarr.session.opening import check_writable_store, create_version
 from hubzarr.session.session import Session
-from hubzarr.session.state import is_array
+from hubzarr.session.transferring import Carrier, Contents, Transfer, transfer
 from hubzarr.storage.base import Storage
-from hubzarr.table.pages import pack_path
-from hubzarr.table.table import Table
 from hubzarr.threads import map_all
 
-__all__ = ["copy_version"]
+__all__ = ["all_goals", "copy_version", "count_copy", "move_repository"]
 
-#: Objects in flight at a time: bounds the memory.
-BATCH = 256
+#: Rounds in which a repository that is moved may still grow.
+ROUNDS = 5
 
 
 def copy_version(
-    origin: Session, target: Storage, version: str, *, author: str, message: str, name: str
+    origin: Session,
+    target: Storage,
+    version: str,
+    *,
+    author: str,
+    message: str,
+    name: str,
+    verify: bool = False,
 ) -> Manifest:
     """Create a version in another repository with the content of a session's manifest.
 
     Chunks and pages go over as they are, so statistics are kept and nothing is decoded.
-    The version appears when all of them are there. History is not taken along.
+    The version appears when all of them are there. If that is interrupted, the next attempt
+    copies what is missing. History is not taken along.
+
+    Raises
+    ------
+    ExistsError
+        The target has such a version.
     """
-    nodes = nodes_of(origin.manifest, origin.reader)
-    with progress(None, f"copying {origin.name}:{origin.version}, objects") as bar:
-        for batch in _batches(_paths(origin)):
-            map_all(
-                lambda path: _copy(origin.storage, target, path),
-                batch,
-                max(origin.storage.concurrency, target.concurrency),
-                16 if target.is_local and origin.storage.is_local else 1,
-            )
-            bar.advance(len(batch))
+    check_writable_store(target)
+    old = head(target, version)
+    if old is not None and old.commit.state != "deleted":
+        raise ExistsError(
+            f"version {version!r} of {name or target.url} exists already; load it, or choose "
+            "another version",
+            version=version,
+        )
+    _carry(origin, target, verify=verify)
     return create_version(
-        target, version, None, author=author, message=message, name=name, nodes=nodes,
-        objects=origin.manifest.objects,
+        target, version, None, author=author, message=message, name=name,
+        nodes=nodes_of(origin.manifest, origin.reader), objects=origin.manifest.objects,
     )  # fmt: skip
 
 
-def _copy(source: Storage, target: Storage, path: str) -> None:
-    data = source.get(path)
-    if data is None:
-        raise DamagedError(f"object {path} is missing from {source.url}: nothing was created")
-    target.put_atomic(path, data)
+def count_copy(origin: Session, target: Storage, version: str) -> Transfer:
+    """What `copy_version` would copy."""
+    carrier = _carry(origin, target, only_count=True)
+    return Transfer(
+        origin.storage.url,
+        target.url,
+        {version: (-1, 0)},
+        1,
+        carrier.objects,
+        carrier.nbytes,
+        carrier.skipped,
+        dry_run=True,
+    )
 
 
-def _batches(paths: Iterator[str]) -> Iterator[list[str]]:
-    batch: list[str] = []
-    for path in paths:
-        batch.append(path)
-        if len(batch) == BATCH:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
+def _carry(
+    origin: Session, target: Storage, *, verify: bool = False, only_count: bool = False
+) -> Carrier:
+    contents = Contents(origin.storage, thorough=verify)
+    with progress(None, f"copying {origin.name}:{origin.version}, objects") as bar:
+        carrier = Carrier(
+            origin.storage, target, thorough=verify, only_count=only_count, ask_always=True, bar=bar
+        )
+        carrier.carry(contents.state(origin.manifest))
+    return carrier
 
 
-def _paths(origin: Session) -> Iterator[str]:
-    """Every object that the state of a session's manifest needs."""
-    for node in nodes_of(origin.manifest, origin.reader).values():
-        if not is_array(node.document) or node.table is None:
+def all_goals(source: Storage, target: Storage | None = None) -> dict[str, int]:
+    """All versions of a repository, and their newest numbers.
+
+    Of deleted ones those only that a target has too, if one is given.
+    """
+    names = list_versions(source)
+    heads = map_all(lambda name: head(source, name), names, source.concurrency)
+    out = {}
+    for name, newest in zip(names, heads, strict=True):
+        if newest is None:
             continue
-        cells = origin.cells_for(node.home, node.document)
-        table = Table.parse(origin.reader, node.table, cells.stats, cells.channels)
-        yield from {pack_path(address): None for address in table.pages()}
-        axes = len(node.document["shape"])
-        for first, ids in table.ids.written_leaves():
-            for within in np.argwhere(ids).tolist():
-                cell = tuple(f + w for f, w in zip(first, within, strict=True))
-                yield cells.path(int(ids[tuple(within)]), cell if axes else ())
-    for key, (write_id, _) in origin.manifest.objects.items():
-        yield f"{data_path(int(write_id, 16), '.loose')}{key}"
+        deleted = newest.commit.state == "deleted"
+        if target is None or not deleted or head(target, name) is not None:
+            out[name] = newest.commit.number
+    return out
+
+
+def move_repository(source: Storage, target: Storage, name: str = "") -> None:
+    """Carry a whole repository over, then delete it where it was.
+
+    Nothing is deleted before all commits, with all that they need, are at the target. An
+    interrupted move goes on with the next one.
+
+    Raises
+    ------
+    ExistsError
+        There is another repository at the target.
+    """
+    for _ in range(ROUNDS):
+        goals = all_goals(source)
+        _refuse_other(all_goals(target), goals, name or target.url)
+        try:
+            transfer(source, target, goals)
+        except ConflictError as error:
+            raise _exists(name or target.url) from error
+        if all_goals(source) == goals:
+            break
+    else:
+        raise ConflictError(
+            f"{source.url} takes commits faster than they can be moved: stop its writers"
+        )
+    forget_hints(source)
+    # Manifests go last: until then the move can be done again.
+    for folder in ("data", "pages", "versions", ""):
+        source.delete_dir(folder)
+
+
+def _refuse_other(there: dict[str, int], goals: dict[str, int], name: str) -> None:
+    """Only what an interrupted move left may be at the target."""
+    if any(number > goals.get(version, -1) for version, number in there.items()):
+        raise _exists(name)
+
+
+def _exists(name: str) -> ExistsError:
+    return ExistsError(f"{name!r} exists already: choose another name", name=name)
