@@ -41,8 +41,9 @@ def _twice[**P, T](
 ) -> Callable[Concatenate[CellStore, int, Cell, P], T]:
     """Read again what was damaged, where it may have been damaged on its way only."""
 
-    @functools.wraps(read)
-    def method(cells: CellStore, write_id: int, cell: Cell, *args: P.args, **kwargs: P.kwargs) -> T:
+    def method(
+        cells: CellStore, write_id: int, cell: Cell, /, *args: P.args, **kwargs: P.kwargs
+    ) -> T:
         try:
             return read(cells, write_id, cell, *args, **kwargs)
         except DamagedError:
