@@ -119,10 +119,10 @@ def pull(
     --------
     >>> import numpy as np
     >>> import hubzarr as hub
-    >>> _ = hub.from_numpy(np.arange(4), "memory://examples/colleague/data")
-    >>> hub.pull("examples/data", "memory://examples/colleague/data").commits
+    >>> _ = hub.from_numpy(np.arange(4), "memory://examples/colleague/theirs")
+    >>> hub.pull("examples/mine", "memory://examples/colleague/theirs").commits
     2
-    >>> hub.load("examples/data").sum()
+    >>> hub.load("examples/mine").sum()
     np.int64(6)
     """
     here = parsed_name(name, "pull it")
