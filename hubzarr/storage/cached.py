@@ -2,8 +2,8 @@
 
 Only what never changes is kept: objects under ``data/`` and ``pages/``, and manifests.
 Manifests are asked for anew each time, because a repository may be deleted and made
-anew under its URL; the copies serve `CachedStorage.manifest_of` and offline work. What
-does not exist is never remembered, nor is the hint ``latest``.
+anew under its URL; the copies serve `CachedStorage.manifest_of` and offline work. So do
+copies of hints. That something does not exist is never remembered.
 
 Writes go through. Pages and manifests are small and needed by whoever opens the next
 handle, so they are kept too; chunks are not, or each write of bulk data would be done
@@ -22,9 +22,10 @@ from hubzarr.storage.diskcache import DiskCache, disk_cache
 from hubzarr.storage.kept import KeptObjects
 from hubzarr.storage.known import KnownManifests, manifest_parts
 
-__all__ = ["CachedStorage", "forget_cached"]
+__all__ = ["CachedStorage"]
 
 _IMMUTABLE: Final = re.compile(r"data/[0-9a-f]{16}/.|pages/[0-9a-f]{16}\Z")
+_HINT: Final = re.compile(r"versions/[^/]+/latest")
 #: Written pages up to this size are kept.
 _SMALL: Final = 1 << 20
 
@@ -132,25 +133,30 @@ class CachedStorage:
         check_range(start, stop)
         if _IMMUTABLE.match(path):
             return self._kept.get_range(path, start, stop)
-        known = self._known.get(path) if self.offline else None
+        known = self._noted(path) if self.offline else None
         return self.inner.get_range(path, start, stop) if known is None else known[start:stop]
 
     # -- manifests and the hint --------------------------------------------------
 
     def _get_changing(self, path: str) -> bytes | None:
         if self.offline:
-            data = self._known.get(path)
-            return self.inner.get(path) if data is None and not _is_hint(path) else data
+            data = self._noted(path)
+            return self.inner.get(path) if data is None and not _HINT.fullmatch(path) else data
         data = self.inner.get(path)
         self._keep(path, data)
         return data
 
+    def _noted(self, path: str) -> bytes | None:
+        """A manifest or a hint as the store held it last."""
+        noted = manifest_parts(path) is not None or _HINT.fullmatch(path) is not None
+        return self._known.get(path) if noted else None
+
     def _keep(self, path: str, data: bytes | None) -> None:
         """Keep what the store has just sent."""
         if manifest_parts(path) is not None:
-            self._known.check(path, data)
-            if data is not None:
-                self._known.keep(path, data)
+            self._known.keep(path, data)
+        elif _HINT.fullmatch(path):
+            self._known.keep_hint(path, data)
         elif data is not None and _IMMUTABLE.match(path):
             self._kept.put(path, data)
 
@@ -171,8 +177,6 @@ class CachedStorage:
         """Return whether there is an object (not a directory) of that name."""
         parts = manifest_parts(path)
         if parts is None:
-            if self.offline and _is_hint(path):
-                return False
             here = _IMMUTABLE.match(path) and self._kept.size(path) is not None
             return bool(here) or self.inner.exists(path)
         if self.offline:
@@ -188,19 +192,20 @@ class CachedStorage:
         if _IMMUTABLE.match(path):
             found = self._kept.size(path)
         else:
-            known = self._known.get(path) if self.offline else None
+            known = self._noted(path) if self.offline else None
             found = None if known is None else len(known)
         return self.inner.size(path) if found is None else found
 
-    def list_dir(self, path: str, after: str = "") -> list[str]:
+    def list_dir(self, path: str, after: str = "", limit: int | None = None) -> list[str]:
         """Return the sorted names of direct children that sort after `after`."""
         if self.offline:
             names = self._known.names(path)
             if not names:
-                return self.inner.list_dir(path, after)
-            return [name for name in names if name > after]
-        names = self.inner.list_dir(path, after)
-        self._known.check_listing(path, after, names)
+                return self.inner.list_dir(path, after, limit)
+            return [name for name in names if name > after][:limit]
+        names = self.inner.list_dir(path, after, limit)
+        if limit is None or len(names) < limit:
+            self._known.check_listing(path, after, names)
         return names
 
     def list_all(self, prefix: str) -> Iterator[str]:
@@ -225,7 +230,7 @@ class CachedStorage:
         if manifest_parts(path) is not None:
             self._known.forget()
         elif _IMMUTABLE.match(path):
-            self.forget(path)
+            self._kept.forget(path)
 
     def create(self, path: str, data: Data) -> bool:
         """Store an object unless the name is taken; return whether it was stored."""
@@ -241,7 +246,7 @@ class CachedStorage:
         self.inner.delete(gone)
         for path in gone:
             if _IMMUTABLE.match(path):
-                self.forget(path)
+                self._kept.forget(path)
         if any(manifest_parts(path) for path in gone):
             self._known.forget()
 
@@ -253,13 +258,15 @@ class CachedStorage:
 
     # -- the cache ---------------------------------------------------------------
 
-    def forget(self, path: str) -> bool:
-        """Drop an object from the cache; returns whether any of it was there.
+    def distrust(self, path: str) -> bool:
+        """Forget what is kept of an object that turned out to be damaged.
 
-        For whoever finds that the bytes are not what was written: they may have been
-        damaged on their way from the store, and asking again would find them here.
+        It may have been damaged on its way from the store, and asking again would find
+        the same here.
         """
-        return self._kept.forget(path)
+        if _IMMUTABLE.match(path):
+            self._kept.forget(path)
+        return self.inner.distrust(path)
 
     def keep(self, path: str, start: int = 0, stop: int | None = None) -> int | None:
         """Make sure that an object, or a range of it, is in the cache.
@@ -274,23 +281,6 @@ class CachedStorage:
             return None if data is None or self._kept.size(path) is None else len(data)
         data = self.get_range(path, start, stop)
         return None if data is None else len(data)
-
-
-def _is_hint(path: str) -> bool:
-    return path.startswith("versions/") and path.endswith("/latest")
-
-
-def forget_cached(storage: Storage, path: str) -> bool:
-    """Drop what a disk cache in front of a storage holds of an object, if there is one.
-
-    Examples
-    --------
-    >>> from hubzarr.storage import open_storage
-    >>> forget_cached(open_storage("memory://plain"), "data/0123456789abcdef/c.0")
-    False
-    """
-    forget = getattr(storage, "forget", None)
-    return False if forget is None else bool(forget(path))
 
 
 def _reopened(inner: Storage, folder: str, limit: int, offline: bool, server: str) -> CachedStorage:

@@ -1,8 +1,8 @@
 """What is known of a repository without asking: the manifests that were seen.
 
-A manifest is found by its path and by its commit id. An id never means anything else,
-but a path may: a repository can be deleted and made anew under its old URL, with the
-same numbers. So online a path is only a guess; see `KnownManifests.check`.
+A commit id never means anything else, but a path may: a repository can be deleted and
+made anew under its old URL, with the same numbers. So what is known of paths serves
+offline only, and is dropped as soon as the store says something else.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ _PATH: Final = re.compile(r"versions/([^/]+)/([0-9]{12})\.json")
 _ID: Final = re.compile(rb'\{"hubzarr":[0-9]+,"id":"([0-9a-f]{16})"')
 _TAIL: Final = re.compile(rb',"digest":"([0-9a-f]{32})"\}')
 _TAIL_SIZE: Final = 45
+_COMMIT: Final = re.compile("[0-9a-f]{16}")
+_HINT: Final = re.compile(rb"([0-9]{1,12}) ([0-9a-f]{16})\n")
 
 
 def manifest_parts(path: str) -> tuple[str, int] | None:
@@ -48,6 +50,9 @@ def _is_whole(data: bytes) -> bool:
 class KnownManifests:
     """Manifests of one repository in a disk cache.
 
+    A manifest lies under its commit id. Paths of manifests hold such ids, and so does the
+    last hint that was seen.
+
     Parameters
     ----------
     cache : DiskCache
@@ -60,47 +65,77 @@ class KnownManifests:
         self._place = place
         self._folder = f"{cache.objects}/manifests/{_short(place)}"
 
-    # -- where things are --------------------------------------------------------
+    # -- what lies where ---------------------------------------------------------
 
     def _version_folder(self, version: str) -> str:
         return f"{self._folder}/{_short(version)}"
 
-    def _file(self, path: str) -> str | None:
-        parts = manifest_parts(path)
-        if parts is None:
+    def _file(self, path: str) -> str:
+        """The file for ``versions/<version>/<name>``."""
+        _, version, name = path.split("/")
+        return f"{self._version_folder(version)}/{name.removesuffix('.json')}"
+
+    def _read(self, name: str, file: str) -> str | None:
+        found = self._cache.read(f"{self._place}\n{name}", path=file)
+        return None if found is None else found.decode()
+
+    def _write(self, name: str, data: bytes, file: str) -> None:
+        self._cache.write(f"{self._place}\n{name}", data, file)
+
+    def _keep_commit(self, data: bytes) -> str | None:
+        """Keep a manifest if it is whole; returns its commit's id."""
+        found = _ID.match(data)
+        if found is None or not _is_whole(data):
             return None
-        return f"{self._version_folder(parts[0])}/{parts[1]:012d}"
-
-    def _commit_file(self, commit: str) -> str:
-        return f"{self._folder}/commits/{commit}"
-
-    def _key(self, name: str) -> str:
-        return f"{self._place}\n{name}"
+        commit = found[1].decode()
+        self._write(f"commit {commit}", data, f"{self._folder}/commits/{commit}")
+        return commit
 
     # -- manifests ---------------------------------------------------------------
 
-    def keep(self, path: str, data: bytes) -> None:
-        """Keep a manifest that the store holds, if it is whole."""
-        file, commit = self._file(path), _ID.match(data)
-        if file is None or commit is None or not _is_whole(data):
-            return
-        self._cache.write(self._key(path), data, file)
-        name = commit[1].decode()
-        self._cache.write(self._key(f"commit {name}"), path.encode(), self._commit_file(name))
+    def keep(self, path: str, data: bytes | None) -> None:
+        """Note what the store holds under the path of a manifest.
 
-    def get(self, path: str) -> bytes | None:
-        """The manifest last seen under a path."""
-        file = self._file(path)
-        return None if file is None else self._cache.read(self._key(path), path=file)
+        If that was something else before, nothing that is known of the repository counts
+        any more.
+        """
+        known = self._read(path, self._file(path))
+        commit = None if data is None else self._keep_commit(data)
+        if data is not None and commit is None:
+            return  # damaged on its way
+        if known not in (None, commit):
+            self.forget()
+        if commit is not None and commit != known:
+            self._write(path, commit.encode(), self._file(path))
+
+    def keep_hint(self, path: str, data: bytes | None) -> None:
+        """Note what a version's hint says."""
+        found = None if data is None else _HINT.match(data)
+        if data is None or found is None:
+            return
+        commit = self._keep_commit(data[found.end() :])
+        if commit is not None:
+            self._write(path, found[0] + commit.encode(), self._file(path))
 
     def by_commit(self, commit: str) -> bytes | None:
         """The manifest of a commit."""
-        if not re.fullmatch(r"[0-9a-f]{16}", commit):
+        if not _COMMIT.fullmatch(commit):
             return None
-        path = self._cache.read(self._key(f"commit {commit}"), path=self._commit_file(commit))
-        data = None if path is None else self.get(path.decode())
-        found = None if data is None else _ID.match(data)
-        return data if found is not None and found[1].decode() == commit else None
+        file = f"{self._folder}/commits/{commit}"
+        return self._cache.read(f"{self._place}\ncommit {commit}", path=file)
+
+    def get(self, path: str) -> bytes | None:
+        """The manifest or the hint last seen under a path."""
+        parts = manifest_parts(path)
+        if parts is None:
+            number, life, commit = self._hint(path.split("/")[1])
+            found = None if commit is None else self.by_commit(commit)
+            return None if found is None else f"{number} {life}\n".encode() + found
+        known = self._read(path, self._file(path))
+        if known is None:
+            number, _, commit = self._hint_of_this_life(parts[0])
+            known = commit if number == parts[1] else None
+        return None if known is None else self.by_commit(known)
 
     def newest(self, version: str) -> int | None:
         """The highest number seen of a version."""
@@ -108,13 +143,33 @@ class KnownManifests:
 
     def names(self, directory: str) -> list[str]:
         """What is known to lie in ``versions`` or ``versions/<version>``."""
-        if directory == "versions":
+        top, _, version = directory.partition("/")
+        if top != "versions" or "/" in version:
+            return []
+        if not version:
             return sorted(f"{version}/" for version in self._versions())
-        return [f"{number:012d}.json" for number in self._numbers(directory.partition("/")[2])]
+        return [f"{number:012d}.json" for number in self._numbers(version)]
+
+    def _hint(self, version: str) -> tuple[int, str, str | None]:
+        """Number, first commit and newest commit that a version's hint names."""
+        path = f"versions/{version}/latest"
+        found = _HINT.match((self._read(path, self._file(path)) or "").encode())
+        if found is None:
+            return -1, "", None
+        return int(found[1]), found[2].decode(), found.string[found.end() :].decode()
+
+    def _hint_of_this_life(self, version: str) -> tuple[int, str, str | None]:
+        """The same, if the version still begins as it did when the hint was written."""
+        hint = self._hint(version)
+        path = f"versions/{version}/{0:012d}.json"
+        return hint if hint[1] == self._read(path, self._file(path)) else (-1, "", None)
 
     def _numbers(self, version: str) -> list[int]:
         names = _listed(self._version_folder(version))
-        return sorted(int(name) for name in names if len(name) == 12 and name.isdecimal())
+        numbers = {int(name) for name in names if len(name) == 12 and name.isdecimal()}
+        if "latest" in names:
+            numbers |= {self._hint_of_this_life(version)[0]} - {-1}
+        return sorted(numbers)
 
     def _versions(self) -> list[str]:
         found = set()
@@ -128,28 +183,21 @@ class KnownManifests:
 
     # -- what the store says -----------------------------------------------------
 
-    def check(self, path: str, data: bytes | None) -> None:
-        """Compare with what the store holds now: if it differs, nothing here counts any more."""
-        known = self.get(path)
-        if known is not None and known != data:
-            self.forget()
-
     def check_absent(self, path: str) -> None:
-        """The store has no such manifest."""
-        file = self._file(path)
-        if file is not None and os.path.exists(file):
+        """The store has no manifest of this path."""
+        if os.path.exists(self._file(path)):
             self.forget()
 
     def check_listing(self, directory: str, after: str, names: list[str]) -> None:
-        """The store lists these names, of those that sort after `after`."""
-        if directory != "versions" and not directory.startswith("versions/"):
-            return
-        if not {name for name in self.names(directory) if name > after} <= set(names):
+        """The store lists these names, all that sort after `after`."""
+        if {name for name in self.names(directory) if name > after} - set(names):
             self.forget()
 
     def forget(self) -> None:
-        """Forget the whole repository's manifests."""
+        """Forget which commits the versions have; commits themselves stay what they are."""
         for folder in _listed(self._folder):
+            if folder == "commits":
+                continue
             for name in _listed(f"{self._folder}/{folder}"):
                 with suppress(OSError):
                     os.unlink(f"{self._folder}/{folder}/{name}")

@@ -71,13 +71,17 @@ go online
         """Refuse."""
         raise self._missing(path)
 
-    def list_dir(self, path: str, after: str = "") -> list[str]:
+    def list_dir(self, path: str, after: str = "", limit: int | None = None) -> list[str]:
         """Refuse."""
         raise self._missing(path)
 
     def list_all(self, prefix: str) -> Iterator[str]:
         """Refuse."""
         raise self._missing(prefix)
+
+    def distrust(self, path: str) -> bool:
+        """Whether reading a damaged object again may help: not offline."""
+        return False
 
     def put(self, path: str, data: Data) -> None:
         """Refuse."""
