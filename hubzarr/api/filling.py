@@ -9,7 +9,7 @@ import numpy as np
 from hubzarr.api.creation import array
 from hubzarr.arrays import Array
 from hubzarr.errors import InvalidError, InvalidTypeError
-from hubzarr.progress import dask_progress, progress
+from hubzarr.progress import progress
 
 if TYPE_CHECKING:
     import dask.array
@@ -62,14 +62,16 @@ def _filled(out: Array, source: Any, message: str) -> Array:
     return out
 
 
-def from_dask(x: dask.array.Array, name: str, **options: Any) -> Array:
-    """Create an array from a dask array, chunk by chunk, and commit it once.
+def from_dask(x: dask.array.Array, name: str, *, scheduler: Any = None, **options: Any) -> Array:
+    """Create an array from a dask array, whose tasks store it in parallel as one commit.
 
     Parameters
     ----------
     x : dask.array.Array
         Of known shape. Its chunks are kept where they are regular and `chunks` is not given.
     name : str
+    scheduler : optional
+        As for `dask.compute`: by default the current client's cluster, else threads.
     **options
         As for `array`.
 
@@ -80,17 +82,13 @@ def from_dask(x: dask.array.Array, name: str, **options: Any) -> Array:
     >>> hub.from_dask(da.arange(10, chunks=5), "examples/dask").chunks
     (5,)
     """
-    import dask.array as da
-
     if any(n != n for n in x.shape):
         raise InvalidError("a dask array of unknown shape can't be stored: compute_chunk_sizes()")
     if "chunks" not in options and x.ndim and all(x.shape):
         options["chunks"] = tuple(max(axis) for axis in x.chunks)
         options.setdefault("shards", None)
     out = array(x.shape, name, dtype=options.pop("dtype", x.dtype), **options)
-    with out.transaction("values from dask"), dask_progress(f"storing {out.name}, tasks"):
-        # Threads of this process share the handle's session; see the how-to on clusters.
-        da.store(x, out, lock=False, scheduler="threads", return_stored=False)
+    out.store(x, message="values from dask", scheduler=scheduler)
     return out
 
 

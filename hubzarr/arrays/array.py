@@ -12,13 +12,14 @@ from hubzarr.arrays.attributes import Attributes
 from hubzarr.arrays.handle import Source, open_source, source_of
 from hubzarr.arrays.history import History
 from hubzarr.arrays.lazy import lazy
+from hubzarr.arrays.parallel import Parallel, append_dask
+from hubzarr.arrays.parallel_graph import is_dask
 from hubzarr.arrays.printing import edge_text, html_table
 from hubzarr.arrays.readable import Readable
 from hubzarr.arrays.values import check_size, elements, fitted
 from hubzarr.arrays.view import Blocks, Indexer, View, select
 from hubzarr.errors import InvalidError, InvalidTypeError
 from hubzarr.indexing import Transform, apply, apply_oindex, apply_vindex, identity
-from hubzarr.session.store import VersionedStore
 from hubzarr.storage import Counters
 from hubzarr.table.walk import written_cells
 from hubzarr.threads import map_all
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["Array"]
 
 
-class Array(History, Readable):
+class Array(History, Parallel, Readable):
     """A named, versioned array on a store, to be used like a NumPy array.
 
     Made by `hubzarr.array`, `hubzarr.load` and their kin. Indexing gives lazy views;
@@ -161,11 +162,6 @@ class Array(History, Readable):
         mode = "r" if self.read_only else "r+"
         return zarr.open_array(self.store, path=self._path, mode=mode)
 
-    @property
-    def store(self) -> VersionedStore:
-        """The repository at this handle's state as a zarr store, for xarray and others."""
-        return VersionedStore(self._session)
-
     # -- reading and writing -------------------------------------------------
 
     def __getitem__(self, key: Any) -> Any:
@@ -220,7 +216,8 @@ class Array(History, Readable):
         Parameters
         ----------
         rows : array_like
-            Of shape ``(k, *shape[1:])``.
+            Of shape ``(k, *shape[1:])``. Those of a dask array are stored by its tasks, as
+            one commit.
 
         Returns
         -------
@@ -240,6 +237,9 @@ class Array(History, Readable):
         (2, 2)
         """
         session = self._session
+        if is_dask(rows):
+            append_dask(self, rows)
+            return self.shape
         with session.lock:
             session.check_writable()
             engine = self._engine()

@@ -177,7 +177,9 @@ def test_results_of_another_array_are_refused(a, tmp_path):
 def test_cells_outside_and_cut_arrays_are_refused(a):
     fork = fork_session(a._session)
     one = write_block(fork, "", ((8, 10), (0, 10)), np.ones((2, 10)))
-    outside = Written("", one.layout, None, one.cells + [9, 0], one.ids, one.before, one.rows)
+    outside = Written(
+        "", one.layout, None, np.add(one.cells, [9, 0]), one.ids, one.before, one.rows
+    )
     with pytest.raises(InvalidError, match="outside the grid"):
         merge_forks(a._session, [outside])
     a.resize((4, 10))
