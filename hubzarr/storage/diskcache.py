@@ -82,6 +82,10 @@ class DiskCache:
         """Whether new payloads can be kept."""
         return self._writable
 
+    def wake(self) -> None:
+        """Try to keep payloads again, though a write failed a moment ago."""
+        self._resting = 0.0
+
     # -- payloads ----------------------------------------------------------------
 
     def path_of(self, key: str) -> str:
