@@ -7,7 +7,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["Answer", "Argument", "Command", "UsageError", "flag", "option", "positional"]
+__all__ = [
+    "Answer",
+    "Argument",
+    "Command",
+    "UsageError",
+    "flag",
+    "key_values",
+    "option",
+    "positional",
+]
 
 
 class UsageError(Exception):
@@ -86,3 +95,21 @@ def option(*names: str, help: str, **options: Any) -> Argument:
 def flag(*names: str, help: str, **options: Any) -> Argument:
     """An option without a value."""
     return Argument(names, {"help": help, "action": "store_true", **options})
+
+
+def key_values(pairs: list[str]) -> dict[str, Any]:
+    """``key=value`` pairs; values that are whole numbers, true or false are that.
+
+    Examples
+    --------
+    >>> key_values(["table=train.csv", "limit=5", "header=false"])
+    {'table': 'train.csv', 'limit': 5, 'header': False}
+    """
+    found: dict[str, Any] = {}
+    for pair in pairs:
+        key, equals, text = pair.partition("=")
+        if not equals or not key.isidentifier():
+            raise UsageError(f"--option {pair!r}: expected key=value, such as table=train.csv")
+        words = {"true": True, "false": False}
+        found[key] = words.get(text.lower(), int(text) if text.isdecimal() else text)
+    return found

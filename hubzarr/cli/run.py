@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Final
 
 import hubzarr as hub
-from hubzarr.cli import changing, looking, show, transferring
+from hubzarr.cli import changing, configuring, doctoring, looking, show, transferring
 from hubzarr.cli.advice import in_arguments
 from hubzarr.cli.command import Answer, Argument, Command, UsageError, flag, option, positional
 from hubzarr.cli.completion import SCRIPTS, SHELLS, candidates
@@ -45,6 +45,8 @@ COMMANDS: Final = (
     *looking.COMMANDS,
     *changing.COMMANDS,
     *transferring.COMMANDS,
+    *configuring.COMMANDS,
+    *doctoring.COMMANDS,
     Command(
         "completion", "a script that teaches your shell to complete hubzarr", _completion,
         (positional("shell", "bash, zsh or fish", completes="", choices=SHELLS, metavar="SHELL"),),

@@ -10,7 +10,17 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["line", "pairs", "plain", "print_json", "say_shape", "say_time", "table"]
+__all__ = [
+    "line",
+    "marked",
+    "pairs",
+    "plain",
+    "print_json",
+    "say_shape",
+    "say_time",
+    "styled",
+    "table",
+]
 
 #: Width where nobody looks: a pipe gets whole lines.
 _WIDE = 10_000
@@ -25,6 +35,27 @@ def _console() -> Any:
 def line(text: str) -> None:
     """Print one line as it is."""
     print(text)
+
+
+def marked(lines: Iterable[tuple[bool | None, str]]) -> None:
+    """Print lines; on a terminal, good ones begin in green and bad ones in red."""
+    colours = {True: "green", False: "bold red"} if sys.stdout.isatty() else {}
+    for good, text in lines:
+        colour = colours.get(good) if good is not None else None
+        if colour is None:
+            print(text.rstrip())
+        else:
+            styled(text.rstrip(), colour)
+
+
+def styled(text: str, style: str) -> None:
+    """Print one line of which the first word has a style, such as "green"."""
+    from rich.text import Text
+
+    first = len(text.partition(" ")[0])
+    made = Text(text)
+    made.stylize(style, 0, first)
+    _console().print(made, soft_wrap=True)
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], right: Iterable[str] = ()) -> None:

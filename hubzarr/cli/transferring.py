@@ -10,7 +10,7 @@ from typing import Any
 import hubzarr as hub
 from hubzarr.cli import show
 from hubzarr.cli.advice import in_arguments
-from hubzarr.cli.command import Answer, Command, UsageError, flag, option, positional
+from hubzarr.cli.command import Answer, Command, UsageError, flag, key_values, option, positional
 from hubzarr.errors import InvalidError
 from hubzarr.exporting import FORMATS
 from hubzarr.exporting.cells import cells, has_cells, plain
@@ -20,18 +20,6 @@ __all__ = ["COMMANDS"]
 
 _SHOWN = 20
 _WIDTH = 60
-
-
-def _options(pairs: list[str]) -> dict[str, Any]:
-    """``key=value`` pairs; values that are whole numbers, true or false are that."""
-    found: dict[str, Any] = {}
-    for pair in pairs:
-        key, equals, text = pair.partition("=")
-        if not equals or not key.isidentifier():
-            raise UsageError(f"--option {pair!r}: expected key=value, such as table=train.csv")
-        words = {"true": True, "false": False}
-        found[key] = words.get(text.lower(), int(text) if text.isdecimal() else text)
-    return found
 
 
 # -- ingest ----------------------------------------------------------------------
@@ -49,7 +37,7 @@ def _ingest(args: argparse.Namespace) -> Answer:
         statistics=args.statistics,
         num_workers=args.workers,
         message=args.message,
-        **_options(args.option),
+        **key_values(args.option),
     )
     report = hub.ingest_report(ds)[-1]
 
@@ -162,7 +150,7 @@ def _export(args: argparse.Namespace) -> Answer:
         args.format,
         tensors=args.tensors.split(",") if args.tensors else None,
         overwrite=args.overwrite,
-        **_options(args.option),
+        **key_values(args.option),
     )
     return Answer(
         {"name": ds.name, "version": ds.version, "commit": ds.commit_id, **report.to_dict()},
