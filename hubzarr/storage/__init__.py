@@ -1,4 +1,4 @@
-"""Where bytes live: local files, memory, and every store that fsspec reaches."""
+"""Where bytes live: local files, memory, object stores, and all else that fsspec reaches."""
 
 from __future__ import annotations
 
@@ -10,16 +10,21 @@ from hubzarr.config import merged_options
 from hubzarr.errors import InvalidError, InvalidTypeError
 from hubzarr.storage.base import Counters, Data, Storage
 from hubzarr.storage.caching import with_cache
+from hubzarr.storage.http import HttpStorage
 from hubzarr.storage.local import LocalStorage
 from hubzarr.storage.memory import MemoryStorage
+from hubzarr.storage.objects import ObjectStorage
 from hubzarr.storage.remote import FsspecStorage
+from hubzarr.storage.transport import open_remote
 
 __all__ = [
     "Counters",
     "Data",
     "FsspecStorage",
+    "HttpStorage",
     "LocalStorage",
     "MemoryStorage",
+    "ObjectStorage",
     "Storage",
     "open_storage",
 ]
@@ -36,9 +41,11 @@ def open_storage(url: str | os.PathLike[str], options: Mapping[str, Any] | None 
     options : mapping, optional
         ``single_writer=True`` promises that only one process writes, where a store
         can't create objects atomically. ``fsync=True`` makes local writes wait for
-        the device. All others go to the fsspec filesystem, such as
-        ``endpoint_url`` for S3. Below a configured root, its options count for
-        what is not given here.
+        the device. ``transport`` is ``"obstore"``, ``"fsspec"`` or ``"auto"``: obstore
+        where it is installed and knows the options. ``timeout`` (30 seconds) and
+        ``retries`` (8) say how long to wait for a store. All others are as the fsspec
+        filesystem has them, such as ``endpoint_url`` for S3. Below a configured root,
+        its options count for what is not given here.
 
     Examples
     --------
@@ -58,7 +65,7 @@ def open_storage(url: str | os.PathLike[str], options: Mapping[str, Any] | None 
     protocol = protocol.lower() if separator else "file"
     if protocol not in ("file", "local", "memory"):
         return with_cache(
-            place, rest, lambda: FsspecStorage(place, rest, single_writer=single_writer)
+            place, rest, lambda: open_remote(place, rest, single_writer=single_writer)
         )
     if rest:
         raise InvalidError(

@@ -1,0 +1,425 @@
+"""Objects on S3, Google Cloud Storage and Azure through obstore, which is written in Rust.
+
+Its clients answer several times as many requests per second as Python's own, from plain
+calls in many threads. What stores and clients do, and what this module does about it:
+
+- A request whose answer was lost is sent again, so that our own first attempt to create
+  an object may look like somebody else's: `create` reads back and compares.
+- The runtime does not survive a fork: a child of a process that used it asks by fsspec.
+- A compiled call does not notice Ctrl-C: the main thread lets another one wait.
+- A bucket in another region is found there, once.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Concatenate, Final
+
+from hubzarr.config import merged_options
+from hubzarr.errors import HubzarrError, InvalidError, StorageError, UnsupportedError
+from hubzarr.storage.base import Counters, Data, check_range, joined
+from hubzarr.storage.clients import (
+    installed,
+    open_client,
+    region_of,
+    runtime_is_dead,
+    settled,
+)
+from hubzarr.storage.connect import check_url, without_secrets
+from hubzarr.storage.creating import create_once
+from hubzarr.storage.failures import explained, failure_of
+from hubzarr.storage.interrupts import interruptible
+from hubzarr.storage.patience import Patience
+from hubzarr.storage.plans import Plan, plan_for
+from hubzarr.storage.remote import FsspecStorage
+from hubzarr.threads import map_all
+
+__all__ = ["ObjectStorage"]
+
+_BULK: Final = 1000
+# Above this an upload goes in parts: then a failure costs a part, not all of it.
+_IN_PARTS: Final = 64 << 20
+_PART: Final = 16 << 20
+_SIGNED: Final = re.compile(r"(sig|signature|token|credential)=", re.I)
+
+
+def _asked_elsewhere_after_fork[S: ObjectStorage, **P, T](
+    verb: Callable[Concatenate[S, P], T],
+) -> Callable[Concatenate[S, P], T]:
+    """Let a verb go through fsspec where obstore can't work any more."""
+
+    @functools.wraps(verb)
+    def call(self: S, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        if runtime_is_dead():
+            answer: T = getattr(self.by_fsspec(), verb.__name__)(*args, **kwargs)
+            return answer
+        return verb(self, *args, **kwargs)
+
+    return call
+
+
+class ObjectStorage:
+    """Objects below a URL, asked for through obstore.
+
+    Parameters
+    ----------
+    url : str
+        Such as ``s3://bucket/hub``, ``gs://bucket/hub`` or ``az://container/hub``.
+    options : mapping, optional
+        Options as s3fs, gcsfs and adlfs take them; ``timeout`` in seconds and ``retries``.
+        Secrets among them are used, but not pickled: another process finds its own in
+        its environment or config file.
+    single_writer : bool
+        A promise that no two processes write at the same time, for S3-compatible stores
+        that ignore or refuse the condition "only if absent".
+
+    Raises
+    ------
+    UnsupportedError
+        obstore is not installed, or can't do what the options say.
+
+    Examples
+    --------
+    >>> ObjectStorage("s3://lab/hub", {"anon": True, "region": "eu-west-1"})
+    ObjectStorage('s3://lab/hub')
+    """
+
+    is_local = False
+    atomic_create = True
+    concurrency = 64
+
+    def __init__(
+        self,
+        url: str,
+        options: Mapping[str, Any] | None = None,
+        *,
+        single_writer: bool = False,
+    ) -> None:
+        check_url(url)
+        protocol, _, place = url.partition("://")
+        self.url = f"{protocol.lower()}://{place.rstrip('/')}"
+        self.single_writer = single_writer
+        self._options = dict(options or {})
+        rest = dict(self._options)
+        self._patience = Patience.taken_from(rest)
+        self._plan = _plan_of(self.url, rest)
+        self._is_settled = False
+        self._start = self._plan.base + "/" if self._plan.base else ""
+        self.counters = Counters()
+        self._substitute: FsspecStorage | None = None
+        self._has_read = False
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.url!r})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        public = without_secrets(self._options)
+        return (_reopen, (type(self), self.url, public, self.single_writer))
+
+    def by_fsspec(self) -> FsspecStorage:
+        """Return the same place as fsspec serves it."""
+        if self._substitute is None:
+            self._substitute = FsspecStorage(
+                self.url, self._options, single_writer=self.single_writer
+            )
+            self._substitute.counters = self.counters
+        return self._substitute
+
+    # Reading
+
+    @_asked_elsewhere_after_fork
+    def get(self, path: str) -> bytes | None:
+        """Return the content of an object, None if it does not exist."""
+        full = self._start + path
+        data = self._read(path, lambda client: bytes(client.get(full).bytes()))
+        return self._count_read(data)
+
+    @_asked_elsewhere_after_fork
+    def get_range(self, path: str, start: int, stop: int | None) -> bytes | None:
+        """Return bytes ``start:stop``, or the last ``-start`` bytes if start is negative."""
+        check_range(start, stop)
+        if stop is not None and stop <= start:
+            return b"" if self.exists(path) else None
+        try:
+            data = self._read(path, functools.partial(self._part, path, start, stop))
+        except StorageError:
+            # Stores refuse a range that begins at or after the end of the object.
+            size = self.size(path)
+            if size is None or (0 <= start < size) or (start < 0 < size):
+                raise
+            data = b""
+        return self._count_read(data)
+
+    @_asked_elsewhere_after_fork
+    def get_into(self, path: str, out: memoryview) -> int | None:
+        """Read an object into `out` and return its size, None if it does not exist."""
+        full = self._start + path
+        data = self._read(path, lambda client: client.get(full).bytes())
+        if data is None:
+            self._count_read(None)
+            return None
+        view = memoryview(data)
+        count = min(len(view), out.nbytes)
+        out[:count] = view[:count]
+        self.counters.reads += 1
+        self.counters.read_bytes += len(view)
+        return len(view)
+
+    @_asked_elsewhere_after_fork
+    def get_many(self, paths: Sequence[str]) -> list[bytes | None]:
+        """Return the contents of several objects, read concurrently."""
+        return map_all(self.get, paths, self.concurrency)
+
+    @_asked_elsewhere_after_fork
+    def exists(self, path: str) -> bool:
+        """Return whether there is an object (not a directory) of that name."""
+        return self.size(path) is not None
+
+    @_asked_elsewhere_after_fork
+    def size(self, path: str) -> int | None:
+        """Return the size of an object in bytes, None if it does not exist."""
+        full = self._start + path
+        return self._read(path, lambda client: int(client.head(full)["size"]))
+
+    @_asked_elsewhere_after_fork
+    def list_dir(self, path: str, after: str = "", limit: int | None = None) -> list[str]:
+        """Return the sorted names of direct children; those of directories end in ``/``."""
+        names = self._listed_after(path, after, limit) if after or limit is not None else None
+        if names is None:
+            names = self._listed(path)
+        return sorted(name for name in names if name > after)[:limit]
+
+    @_asked_elsewhere_after_fork
+    def list_all(self, prefix: str) -> Iterator[str]:
+        """Yield the path of every object below the directory `prefix` ('' for all)."""
+        return (self._start_of(prefix, "") + name for name in self._below(prefix))
+
+    def distrust(self, path: str) -> bool:
+        """Whether reading a damaged object again may help."""
+        return True
+
+    # Writing
+
+    @_asked_elsewhere_after_fork
+    def put(self, path: str, data: Data) -> None:
+        """Store an object under a name that nobody else uses or reads yet."""
+        full, content = self._start + path, joined(data)
+        in_parts = len(content) > _IN_PARTS
+        self._write(
+            path,
+            lambda client: client.put(full, content, use_multipart=in_parts, chunk_size=_PART),
+            _PART if in_parts else len(content),
+        )
+        self._count_write(content)
+
+    @_asked_elsewhere_after_fork
+    def put_atomic(self, path: str, data: Data) -> None:
+        """Store an object all or nothing, replacing an older one of that name."""
+        self.put(path, data)
+
+    @_asked_elsewhere_after_fork
+    def create(self, path: str, data: Data) -> bool:
+        """Store an object unless the name is taken; return whether it was stored.
+
+        Also True if an object with the same content is there: then an earlier attempt
+        of ours won, though its answer was lost. So `data` should name its writer.
+        """
+        full, content = self._start + path, joined(data)
+
+        def attempt() -> bool:
+            return self._write(path, lambda client: _created(client, full, content), len(content))
+
+        def read() -> bytes | None:
+            return self.get(path)
+
+        if self.single_writer and (stored := read()) is not None:
+            return stored == content
+        created = create_once(attempt, read, content, self._patience)
+        self._count_write(content)
+        return created
+
+    @_asked_elsewhere_after_fork
+    def delete(self, paths: Iterable[str]) -> None:
+        """Delete objects; missing ones are fine."""
+        full = [self._start + path for path in paths]
+        if self._plan.kind == "s3":  # deletes a thousand objects in one request
+            batches = [full[i : i + _BULK] for i in range(0, len(full), _BULK)]
+        else:  # where a missing object ends the batch that it is in
+            batches = [[name] for name in full]
+
+        def delete(batch: list[str]) -> None:
+            self._read(batch[0], lambda client: client.delete(batch), "delete")
+
+        map_all(delete, batches, self.concurrency)
+
+    @_asked_elsewhere_after_fork
+    def delete_dir(self, path: str) -> None:
+        """Delete a directory with all that is below; a missing one is fine."""
+        self.delete(self.list_all(path))
+
+    # Asking
+
+    def _client(self, size: int = 0) -> Any:
+        if not self._is_settled:
+            self._plan, self._is_settled = settled(self._plan), True
+        return open_client(self._plan, self._patience, self._patience.for_upload(size))
+
+    def _ask[T](self, ask: Callable[[Any], T], size: int = 0) -> T:
+        return interruptible(lambda: ask(self._client(size)))
+
+    def _read[T](self, path: str, ask: Callable[[Any], T], verb: str = "read") -> T | None:
+        """Ask the store; None means that the object or directory is missing."""
+        try:
+            answer = self._ask(ask)
+        except (HubzarrError, MemoryError):
+            raise
+        except Exception as error:
+            failed = self._failed(error, verb, path)
+            if failed is None:
+                return self._read(path, ask, verb)
+            if self._is_missing(error, failed):
+                return None
+            if failed.status == 403 and verb == "list":
+                raise UnsupportedError(failed.message) from None
+            if failed.status == 403 and verb == "read" and self._has_read:
+                # So says a store to those who may read but not list.
+                return None
+            raise failed from _shown(error)
+        self._has_read = True
+        return answer
+
+    def _write[T](self, path: str, ask: Callable[[Any], T], size: int) -> T:
+        try:
+            return self._ask(ask, size)
+        except (HubzarrError, MemoryError):
+            raise
+        except Exception as error:
+            failed = self._failed(error, "write", path)
+            if failed is None:
+                return self._write(path, ask, size)
+            raise failed from _shown(error)
+
+    def _is_missing(self, error: Exception, failed: StorageError) -> bool:
+        return isinstance(error, FileNotFoundError) and failed.reason != "ENOENT"
+
+    def _failed(self, error: Exception, verb: str, path: str) -> StorageError | None:
+        """Return our error; None if the bucket was found in another region: ask again."""
+        found = explained(failure_of(error), verb, f"{self.url}/{path}")
+        if found.reason == "region" and self._plan.kind == "s3":
+            region = region_of(self._plan, self._patience.connect)
+            if region is not None and region != self._plan.get("region"):
+                config = dict(self._plan.config) | {"region": region}
+                self._plan = replace(self._plan, config=tuple(config.items()))
+                return None
+        return found
+
+    def _part(self, path: str, start: int, stop: int | None, client: Any) -> bytes:
+        full = self._start + path
+        if stop is not None:
+            return bytes(client.get_range(full, start=start, end=stop))
+        if start >= 0:
+            return bytes(client.get(full, options={"range": {"offset": start}}).bytes())
+        if self._plan.kind != "azure":
+            return bytes(client.get(full, options={"range": {"suffix": -start}}).bytes())
+        size = int(client.head(full)["size"])  # Azure knows no suffixes
+        return bytes(client.get_range(full, start=max(0, size + start), end=size)) if size else b""
+
+    # Listing
+
+    def _start_of(self, path: str, root: str) -> str:
+        return f"{root}{path}/" if path else root
+
+    def _listed(self, path: str) -> list[str]:
+        start = self._start_of(path, self._start)
+        found = self._read(
+            path, lambda client: client.list_with_delimiter(start.rstrip("/") or None), "list"
+        )
+        if found is None:
+            return []
+        names = [one["path"][len(start) :] for one in found["objects"]]
+        folders = [one[len(start) :].rstrip("/") + "/" for one in found["common_prefixes"]]
+        return [name for name in (*names, *folders) if name not in ("", "/")]
+
+    def _listed_after(self, path: str, after: str, limit: int | None) -> list[str] | None:
+        """Names after one, listed from there; None if there are directories among them.
+
+        obstore starts a listing at a name only where it goes down into directories too.
+        """
+        names: list[str] = []
+        for name in self._below(path, after):
+            if "/" in name:
+                return None
+            names.append(name)
+            if limit is not None and len(names) >= limit:
+                break
+        return names
+
+    def _below(self, path: str, after: str = "") -> Iterator[str]:
+        """Yield what lies below a directory, sorted as the store sorts it, page by page."""
+        start = self._start_of(path, self._start)
+        options: dict[str, Any] = {"prefix": start.rstrip("/") or None, "chunk_size": _BULK}
+        if after:
+            options["offset"] = start + after
+        pages = self._read(path, lambda client: iter(client.list(**options)), "list")
+        while pages is not None:
+            page = self._read(path, lambda _: next(pages, None), "list")
+            if page is None:
+                return
+            yield from (name for one in page if (name := one["path"][len(start) :]))
+
+    # Counting
+
+    def _count_read(self, data: bytes | None) -> bytes | None:
+        self.counters.reads += 1
+        if data is not None:
+            self.counters.read_bytes += len(data)
+        return data
+
+    def _count_write(self, content: bytes) -> None:
+        self.counters.writes += 1
+        self.counters.write_bytes += len(content)
+
+
+def _created(client: Any, full: str, content: bytes) -> bool:
+    from obstore.exceptions import AlreadyExistsError
+
+    try:
+        client.put(full, content, mode="create")
+    except AlreadyExistsError:
+        return False
+    return True
+
+
+def _plan_of(url: str, options: Mapping[str, Any]) -> Plan:
+    if not (runtime_is_dead() or installed()):
+        raise UnsupportedError(
+            f"can't open {url!r} with obstore: it is not installed; "
+            "pip install 'hubzarr[obstore]', or pass transport='fsspec'"
+        )
+    plan = plan_for(url, options)
+    if plan is None:
+        raise UnsupportedError(
+            f"can't open {url!r} with obstore: it does not know this store or some of the "
+            f"options {', '.join(map(repr, options)) or '(none)'}; pass transport='fsspec'"
+        )
+    if not plan.bucket:
+        raise InvalidError(f"{url!r} names no bucket: expected {plan.kind}://bucket/folder")
+    return plan
+
+
+def _shown(error: Exception) -> Exception | None:
+    """The cause to show with our error; signed URLs in it would show a secret."""
+    return None if _SIGNED.search(str(error)) else error
+
+
+def _reopen(
+    kind: type[ObjectStorage], url: str, options: dict[str, Any], single_writer: bool
+) -> ObjectStorage | FsspecStorage:
+    options = merged_options(url, options)
+    try:
+        return kind(url, options, single_writer=single_writer)
+    except UnsupportedError:  # no obstore here, or secrets that only fsspec knows
+        return FsspecStorage(url, options, single_writer=single_writer)
