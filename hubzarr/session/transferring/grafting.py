@@ -123,7 +123,8 @@ def plan_graft(source: Storage, target: Storage, version: str, number: int, name
         shared = -1
         if theirs is not None:
             shared = common_number(source, target, version, min(theirs.commit.number, number))
-        return Graft(version, name, shared + 1, -1)
+        # If all of it is there, the last commit gets the name too, so that there is one.
+        return Graft(version, name, min(shared + 1, number), -1)
     first = read_manifest(target, name, 0)
     parent = None if first is None else first.commit.parent
     start = ("", -1) if parent is None else split_address(parent)
