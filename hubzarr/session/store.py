@@ -11,12 +11,18 @@ Two things differ from a plain store, for the better:
 - Consolidated metadata, once asked for, is made anew for every reader, so it is never stale.
 
 And deleting an array's ``zarr.json`` deletes its chunks with it.
+
+A store that is sent to another process only reads there, at the commit that its owner saw. To
+write from many processes in one commit, send them what `VersionedStore.fork` gives.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import pickle
+import uuid
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
@@ -31,13 +37,14 @@ from zarr.abc.store import (
 )
 from zarr.core.buffer import Buffer, BufferPrototype, default_buffer_prototype
 
-from hubzarr.config import get_config
 from hubzarr.errors import InvalidError, InvalidTypeError
+from hubzarr.session.fork_gathering import Gathering
+from hubzarr.session.fork_keys import WorkerKeys, worker_keys
+from hubzarr.session.keys import node_path
 from hubzarr.session.keyspace import KeySpace
 from hubzarr.session.listing import delete_below, list_children, list_keys, size_below
-from hubzarr.session.opening import open_session
+from hubzarr.session.pinned import pinned_session
 from hubzarr.session.session import Session
-from hubzarr.storage.base import Storage
 from hubzarr.threads import threads_for
 
 __all__ = ["VersionedStore"]
@@ -53,9 +60,8 @@ class VersionedStore(Store):
     local storages, where a hop to another thread would cost more than the work, and in a
     thread on remote ones.
 
-    A store can be pickled. Uncommitted changes are committed first; the copy then opens a
-    session of its own: a writable one on the newest commit, which commits by itself and when
-    it is closed, or a read-only one pinned to the same commit.
+    A store can be pickled. Uncommitted changes are committed first; the copies only read, at
+    that commit, and a process opens it once for all of them. See `fork` for copies that write.
 
     Parameters
     ----------
@@ -65,6 +71,10 @@ class VersionedStore(Store):
         Node that the store begins at; the root by default.
     read_only : bool, optional
         Refuse writes. Default: as the session does.
+    keys : KeySpace, optional
+        What the keys mean; by default those of the session.
+    gathering : Gathering, optional
+        What takes in what other processes store.
 
     Examples
     --------
@@ -88,16 +98,24 @@ class VersionedStore(Store):
     supports_deletes = True
     supports_listing = True
 
-    def __init__(self, session: Session, path: str = "", *, read_only: bool | None = None) -> None:
-        writable = session.writable
+    def __init__(
+        self,
+        session: Session,
+        path: str = "",
+        *,
+        read_only: bool | None = None,
+        keys: KeySpace | None = None,
+        gathering: Gathering | None = None,
+    ) -> None:
+        writable = session.writable or keys is not None
         if read_only is False and not writable:
             session.check_writable()
         super().__init__(read_only=not writable if read_only is None else read_only)
         self.session = session
         self.path = path.strip("/")
         self._prefix = self.path + "/" if self.path else ""
-        self._space = KeySpace(session)
-        self._owner = False
+        self._space = KeySpace(session) if keys is None else keys
+        self._gathering = gathering
 
     @property
     def _supports_sync_io(self) -> bool:
@@ -128,29 +146,102 @@ class VersionedStore(Store):
 
     __hash__ = None  # type: ignore[assignment]
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        session = self.session
+    def _address(self) -> tuple[Any, ...]:
+        """What a copy of this store needs: a function that makes it, and its arguments.
+
+        Changes are committed first, or shared where this is a fork.
+        """
+        session, rest = self.session, (self.path, self.read_only)
+        place = pickle.dumps(session.storage)
+        if self._gathering is not None:
+            state = self._gathering.share()
+            return _join, place, session.name, self._gathering.token, state, *rest
+        if isinstance(self._space, WorkerKeys):
+            return _join, place, session.name, *self._space.address, *rest
         if session.writable and session.dirty:
             if session.in_transaction:
                 raise InvalidError(
-                    "a store can't be pickled inside a transaction with changes: the copy would "
-                    "not have them; end the transaction first"
+                    "a store can't be sent to other processes inside a transaction with changes: "
+                    "they would not have them. Use `with store.fork(message) as fork:` instead of "
+                    "the transaction, and send `fork`"
                 )
             session.sync()
-        point = None if session.writable else str(session.manifest.commit.number)
-        interval = session.interval
-        place = (session.storage, session.version, point, session.author, interval, session.name)
-        return _reopen, (*place, self.path, self.read_only)
+        commit = session.manifest.commit
+        return _pinned, place, session.name, commit.version, commit.number, commit.id, *rest
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        make, *arguments = self._address()
+        return make, tuple(arguments)
+
+    def __dask_tokenize__(self) -> Any:
+        """What tells this state of this store from all others."""
+        session = self.session
+        if self._gathering is not None or (session.writable and session.dirty):
+            return uuid.uuid4().hex
+        return self._address()[1:]
 
     def with_read_only(self, read_only: bool = False) -> VersionedStore:
         """The same session and path, for reading only or for writing too."""
-        return type(self)(self.session, self.path, read_only=read_only)
+        keys = self._space if isinstance(self._space, WorkerKeys) else None
+        return type(self)(
+            self.session, self.path, read_only=read_only, keys=keys, gathering=self._gathering
+        )
 
-    def close(self) -> None:
-        """Close the store; the session too, if the store was unpickled and so opened it."""
-        super().close()
-        if self._owner:
-            self.session.close()
+    @contextlib.contextmanager
+    def fork(self, message: str | None = None) -> Iterator[VersionedStore]:
+        """Write from many processes, in one commit at the end of the with block.
+
+        The store that this gives can be sent to other processes, as dask does: they store
+        chunks through it, and read what it held when it was sent. Groups and arrays are made,
+        resized and deleted in this process. Nothing is visible to others before the end, and an
+        exception drops everything.
+
+        Wait for all tasks inside the block. What they write after it is refused.
+
+        Parameters
+        ----------
+        message : str, optional
+            Of the commit.
+
+        Raises
+        ------
+        ConflictError
+            At the end: two tasks set the same elements to different values, or somebody else
+            committed other values for them meanwhile.
+
+        Examples
+        --------
+        >>> import pickle
+        >>> import hubzarr as hub
+        >>> import zarr
+        >>> store = hub.store("examples/fork")
+        >>> with store.fork("two tasks") as fork:
+        ...     x = zarr.create_array(fork, name="x", shape=(4,), chunks=(2,), dtype="int16")
+        ...     for task in range(2):
+        ...         elsewhere = pickle.loads(pickle.dumps(x))  # as in another process
+        ...         elsewhere[2 * task : 2 * task + 2] = task + 1
+        >>> zarr.open_array(store, path="x")[:], store.session.manifest.commit.number
+        (array([1, 1, 2, 2], dtype=int16), 1)
+        """
+        self._check_writable()
+        with self.session.transaction(message):
+            gathering = Gathering(self.session)
+            try:
+                yield type(self)(self.session, self.path, gathering=gathering)
+                gathering.end()
+            finally:
+                gathering.forget()
+
+    def _writing(self) -> None:
+        """Called before every write."""
+        self._check_writable()
+        if self._gathering is not None:
+            self._gathering.changing()
+
+    def _reading(self, key: str = "") -> None:
+        """Called before every read of something that other processes may have stored."""
+        if self._gathering is not None and node_path(key) is None:
+            self._gathering.catch_up()
 
     # -- in the caller's thread ----------------------------------------------
 
@@ -164,6 +255,7 @@ class VersionedStore(Store):
         """Bytes of a key, None if there is no such key."""
         if not self._is_open:
             self._is_open = True
+        self._reading(key)
         if prototype is None:
             prototype = default_buffer_prototype()
         if byte_range is None:
@@ -176,7 +268,7 @@ class VersionedStore(Store):
 
     def set_sync(self, key: str, value: Buffer) -> None:
         """Set a key."""
-        self._check_writable()
+        self._writing()
         if not self._is_open:
             self._is_open = True
         if not isinstance(value, Buffer):
@@ -189,7 +281,7 @@ class VersionedStore(Store):
 
     def delete_sync(self, key: str) -> None:
         """Remove a key; one that is not there is fine."""
-        self._check_writable()
+        self._writing()
         self._space.delete(self._prefix + key)
 
     # -- asynchronous --------------------------------------------------------
@@ -240,14 +332,23 @@ class VersionedStore(Store):
     async def delete_dir(self, prefix: str) -> None:
         """Remove all keys below a directory: nodes with all their chunks, or some chunks."""
         self._check_writable()
-        await self._run(delete_below, self._space, self._directory(prefix))
+        await self._run(self._delete_below, prefix)
+
+    def _delete_below(self, prefix: str) -> None:
+        self._writing()
+        delete_below(self._space, self._directory(prefix))
 
     async def exists(self, key: str) -> bool:
         """Whether there is such a key."""
-        return await self._run(self._space.exists, self._prefix + key)
+        return await self._run(self._exists, key)
+
+    def _exists(self, key: str) -> bool:
+        self._reading(key)
+        return self._space.exists(self._prefix + key)
 
     async def getsize(self, key: str) -> int:
         """Number of bytes of a key."""
+        await self._run(self._reading, key)
         size = await self._run(self._space.size, self._prefix + key)
         if size is None:
             raise FileNotFoundError(key)
@@ -255,6 +356,7 @@ class VersionedStore(Store):
 
     async def getsize_prefix(self, prefix: str) -> int:
         """Number of bytes of all keys below a directory."""
+        await self._run(self._reading)
         return await self._run(size_below, self._space, self._directory(prefix))
 
     # -- listing -------------------------------------------------------------
@@ -270,6 +372,7 @@ class VersionedStore(Store):
 
     async def list_prefix(self, prefix: str) -> AsyncIterator[str]:
         """All keys that begin with a text."""
+        await self._run(self._reading)
         size = len(self._prefix)
         keys = list_keys(self._space, self._prefix + prefix)
         if self.session.storage.is_local:
@@ -282,6 +385,7 @@ class VersionedStore(Store):
 
     async def list_dir(self, prefix: str) -> AsyncIterator[str]:
         """Names of keys and directories right below a directory."""
+        await self._run(self._reading)
         for name in await self._run(list_children, self._space, self._directory(prefix)):
             yield name
 
@@ -303,26 +407,20 @@ def _span(byte_range: ByteRequest) -> tuple[int, int | None]:
     )
 
 
-def _reopen(
-    storage: Storage,
-    version: str,
-    point: str | None,
-    author: str,
-    interval: float | None,
-    name: str,
-    path: str,
-    read_only: bool,
+def _pinned(
+    place: bytes, name: str, version: str, number: int, commit: str, path: str, read_only: bool
 ) -> VersionedStore:
-    """A pickled store again, with a session of its own."""
-    if interval is None:
-        interval = get_config().sync_interval  # else what a worker writes could get lost
-    mode = "r" if point is not None else "r+"
-    session = open_session(
-        storage, version, point, mode=mode, author=author, sync_interval=interval, name=name
-    )
-    store = VersionedStore(session, path, read_only=read_only)
-    store._owner = True
-    return store
+    """A copy of a store, which reads a commit; writes to it say what to do instead."""
+    session = pinned_session(place, name, version, number, commit)
+    return VersionedStore(session, path, read_only=read_only, keys=KeySpace(session))
+
+
+def _join(
+    place: bytes, name: str, token: str, state: int, path: str, read_only: bool
+) -> VersionedStore:
+    """A copy of a fork, which stores chunks for the owner of the fork."""
+    keys = worker_keys(place, name, token, state)
+    return VersionedStore(keys.session, path, read_only=read_only, keys=keys)
 
 
 class _Executors:
