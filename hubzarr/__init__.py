@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from hubzarr import errors
     from hubzarr.api import (
         array,
+        catalog,
         clone,
         copy,
         dataset,
@@ -61,6 +62,7 @@ __all__ = [
     "Tensor",
     "View",
     "array",
+    "catalog",
     "clone",
     "compose",
     "compute",

@@ -6,13 +6,15 @@ from hubzarr.api.creation import array
 from hubzarr.api.datasets import dataset, deepcopy, empty, like
 from hubzarr.api.doctoring import doctor
 from hubzarr.api.filling import from_dask, from_numpy, from_zarr
+from hubzarr.api.listing import catalog, list
 from hubzarr.api.moving import copy, delete, rename
-from hubzarr.api.opening import exists, list, load, store, versions
+from hubzarr.api.opening import exists, load, store, versions
 from hubzarr.api.pushing import clone, pull, push
 from hubzarr.config import configure
 
 __all__ = [
     "array",
+    "catalog",
     "clone",
     "configure",
     "copy",

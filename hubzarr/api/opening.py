@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import builtins
 import contextlib
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,12 +16,11 @@ from hubzarr.session.opening import existing_versions
 from hubzarr.session.place import Options, session_of, storage_of
 from hubzarr.session.state import is_array
 from hubzarr.session.store import VersionedStore
-from hubzarr.storage import Storage, open_storage
 
 if TYPE_CHECKING:
     from hubzarr.session.branching import VersionInfo
 
-__all__ = ["exists", "list", "load", "opened", "store", "versions"]
+__all__ = ["exists", "load", "opened", "store", "versions"]
 
 
 def load(
@@ -146,52 +144,7 @@ def exists(name: str, *, storage_options: Options = None) -> bool:
     return True
 
 
-def list(prefix: str = "", *, storage_options: Options = None) -> builtins.list[str]:
-    """Names of the arrays and datasets under the configured root.
-
-    Parameters
-    ----------
-    prefix : str
-        A namespace to look into; everything by default. Or a URL or path, to look there.
-
-    Returns
-    -------
-    list of str
-        Sorted names, without versions; see `versions`.
-
-    Examples
-    --------
-    >>> import hubzarr as hub
-    >>> _ = hub.array((2,), "listed/one")
-    >>> hub.list("listed")
-    ['listed/one']
-    """
-    place = parse_name(prefix) if prefix.strip("/") else None
-    if place is not None and place.root is not None:
-        inside = open_storage(place.root, dict(storage_options or {}))
-        return [
-            f"{place.root.rstrip('/')}/{name}".rstrip("/")
-            for name in _repositories(inside, "", may_be_one=True)
-        ]
-    root = open_storage(get_config().root, dict(storage_options or {}))
-    return _repositories(root, prefix.strip("/"))
-
-
-def _repositories(root: Storage, start: str, may_be_one: bool = False) -> builtins.list[str]:
-    """Folders of a store that are repositories; "" is the store itself, if it may be one."""
-    found: builtins.list[str] = []
-    pending = [start]
-    while pending:
-        folder = pending.pop()
-        children = [c[:-1] for c in root.list_dir(folder) if c.endswith("/")]
-        if "versions" in children and (folder or may_be_one):
-            found.append(folder)
-            continue
-        pending += [f"{folder}/{c}" if folder else c for c in children if not c.startswith(".")]
-    return sorted(found)
-
-
-def versions(name: str, *, storage_options: Options = None) -> builtins.list[VersionInfo]:
+def versions(name: str, *, storage_options: Options = None) -> list[VersionInfo]:
     """All versions of a repository.
 
     Examples
