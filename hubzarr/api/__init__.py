@@ -9,6 +9,7 @@ from hubzarr.api.filling import from_dask, from_numpy, from_zarr
 from hubzarr.api.listing import catalog, list
 from hubzarr.api.moving import copy, delete, rename
 from hubzarr.api.opening import exists, load, store, versions
+from hubzarr.api.prefetching import prefetch
 from hubzarr.api.pushing import clone, pull, push
 from hubzarr.config import configure
 
@@ -30,6 +31,7 @@ __all__ = [
     "like",
     "list",
     "load",
+    "prefetch",
     "pull",
     "push",
     "rename",

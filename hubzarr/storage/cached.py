@@ -268,19 +268,9 @@ class CachedStorage:
             self._kept.forget(path)
         return self.inner.distrust(path)
 
-    def keep(self, path: str, start: int = 0, stop: int | None = None) -> int | None:
-        """Make sure that an object, or a range of it, is in the cache.
-
-        Returns
-        -------
-        int or None
-            How many bytes it has; None if the cache has no room for it.
-        """
-        if start == 0 and stop is None:
-            data = self.get(path)
-            return None if data is None or self._kept.size(path) is None else len(data)
-        data = self.get_range(path, start, stop)
-        return None if data is None else len(data)
+    def holds(self, path: str) -> bool:
+        """Return whether the cache has an object, or at least a part of it."""
+        return self._kept.holds(path)
 
 
 def _reopened(inner: Storage, folder: str, limit: int, offline: bool, server: str) -> CachedStorage:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
 
 from hubzarr.storage.base import Storage
@@ -53,6 +54,13 @@ class KeptObjects:
             whole = self._joined_blocks(path)
             length = None if whole is None else len(whole)
         return length
+
+    def holds(self, path: str) -> bool:
+        """Whether an object, or a part of it, is in the cache."""
+        key = self._key(path)
+        return self._cache.length(key) is not None or os.path.isdir(
+            f"{self._cache.path_of(key)}{PARTS}"
+        )
 
     def put(self, path: str, data: bytes) -> None:
         """Keep an object."""

@@ -116,7 +116,7 @@ class Machine(RuleBasedStateMachine):
     def what_was_read_is_there_offline(self, path):
         data = self.cached.get(path)
         self.inner.log.clear()
-        if self.cached.keep(path) is not None:
+        if self.cached._kept.size(path) is not None:
             assert self.offline.get(path) == data
             assert self.offline.get_range(path, 10, 20) == data[10:20]
 
