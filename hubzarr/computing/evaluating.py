@@ -6,6 +6,7 @@ import contextlib
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -134,7 +135,7 @@ class _Evaluation:
         shown = bar if options.progressbar else None
         with (
             shown or contextlib.nullcontext(),
-            open_workers(options.scheduler, options.num_workers, self._job) as workers,
+            self._open_workers() as workers,
             contextlib.closing(self._batches(workers)) as batches,
         ):
             if resumed:
@@ -151,9 +152,14 @@ class _Evaluation:
 
     # -- working -----------------------------------------------------------------------
 
+    def _open_workers(self) -> AbstractContextManager[Workers]:
+        options = self._options
+        return open_workers(options.scheduler, options.num_workers, self._job, self._target.rooms)
+
     def _batches(self, workers: Workers) -> Generator[Done]:
         """All batches in order; some are worked on ahead."""
         waiting: deque[tuple[list[Any], Any]] = deque()
+        self._pace = Pace(workers.storing)
         while True:
             while len(waiting) < workers.window and (items := self._next_items()):
                 waiting.append((items, workers.submit(self._plans, items)))
@@ -166,7 +172,8 @@ class _Evaluation:
 
     def _next_items(self) -> list[Any]:
         """Inputs of the next batch, which does not reach across a checkpoint."""
-        size, interval = self._pace.size, self._options.checkpoint_interval
+        total, interval = self._inputs.total, self._options.checkpoint_interval
+        size = self._pace.next(None if total is None else total - self._inputs.taken)
         if interval:
             size = min(size, interval - self._inputs.taken % interval)
         return self._inputs.take(size)

@@ -9,6 +9,7 @@ from typing import Any
 from hubzarr.datasets.catalog import catalog_of
 from hubzarr.datasets.entry import write_entry
 from hubzarr.datasets.info import Info
+from hubzarr.datasets.writing import large_or_prepared
 from hubzarr.errors import SampleError
 from hubzarr.htypes import TensorSpec, new_class_names, prepare_many, settled_by
 from hubzarr.session import Session
@@ -47,9 +48,11 @@ class Plan:
         spec = self.spec
         return (spec.dtype is None and spec.item_stores == "array") or spec.extends
 
-    def prepare(self, samples: Sequence[Any]) -> Any:
-        """Samples as they are stored."""
+    def prepare(self, samples: Sequence[Any], large: bool = False) -> Any:
+        """Samples as they are stored; `large` ones among them may stay as they are."""
         try:
+            if large:
+                return [large_or_prepared(self.spec, sample, self.info) for sample in samples]
             return prepare_many(self.spec, samples, self.info)
         except SampleError as error:
             raise SampleError(f"tensor {self.path!r}: {error}", **error.fields) from error

@@ -6,13 +6,15 @@ import contextlib
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any, Protocol
 
+from hubzarr.computing.cluster import open_cluster
+from hubzarr.computing.packing import packed, work_there
 from hubzarr.computing.plans import Plan
-from hubzarr.computing.working import Batch, Job, portable, work
+from hubzarr.computing.working import Batch, Work
+from hubzarr.datasets.parallel_owner import Rooms
 from hubzarr.errors import InvalidError
-from hubzarr.media.extras import need
 
 __all__ = ["SCHEDULERS", "Pending", "Workers", "open_workers"]
 
@@ -42,9 +44,13 @@ class Workers(Protocol):
     ----------
     window : int
         Batches that keep all of them busy.
+    storing : int
+        How many of them store samples by themselves; 0: what they give is for the caller to
+        store.
     """
 
     window: int
+    storing: int
 
     def submit(self, plans: Mapping[str, Plan], items: Sequence[Any]) -> Pending:
         """Begin a batch."""
@@ -52,7 +58,9 @@ class Workers(Protocol):
 
 
 @contextlib.contextmanager
-def open_workers(scheduler: str, num_workers: int, job: Job) -> Iterator[Workers]:
+def open_workers(
+    scheduler: str, num_workers: int, work: Work, rooms: Rooms | None = None
+) -> Iterator[Workers]:
     """Workers for one evaluation. They stop soon after an exception.
 
     Parameters
@@ -61,12 +69,15 @@ def open_workers(scheduler: str, num_workers: int, job: Job) -> Iterator[Workers
         One of `SCHEDULERS`.
     num_workers : int
         How many; 0: none but this thread, or all of a dask cluster.
-    job : Job
+    work : Work
         What they do.
+    rooms : Rooms, optional
+        Where those of a cluster store samples.
 
     Examples
     --------
     >>> from hubzarr.computing.collecting import Names
+    >>> from hubzarr.computing.working import Job
     >>> job = Job((lambda x, out: out.y.append(x + 1),), None, Names(("y",), ("y",)))
     >>> with open_workers("threads", 2, job) as workers:
     ...     workers.submit({}, [1, 2, 3]).result().columns["y"].values
@@ -78,23 +89,27 @@ def open_workers(scheduler: str, num_workers: int, job: Job) -> Iterator[Workers
         )
     kind = SCHEDULERS[scheduler]
     if kind == "serial" or (kind != "distributed" and num_workers == 0):
-        yield _Serial(job)
-        return
-    opened = {"threads": _threads, "processes": _processes, "distributed": _cluster}[kind]
-    with opened(num_workers, job) as workers:
-        yield workers
+        yield _Serial(work)
+    elif kind == "distributed":
+        with open_cluster(num_workers, work, rooms) as cluster:
+            yield cluster
+    else:
+        opened = _threads if kind == "threads" else _processes
+        with opened(num_workers, work) as workers:
+            yield workers
 
 
 class _Serial:
     """Works when somebody waits for the result."""
 
     window = 1
+    storing = 0
 
-    def __init__(self, job: Job) -> None:
-        self._job = job
+    def __init__(self, work: Work) -> None:
+        self._work = work
 
     def submit(self, plans: Mapping[str, Plan], items: Sequence[Any]) -> Pending:
-        return _Later(partial(work, self._job, plans, items))
+        return _Later(partial(self._work.work, plans, items))
 
 
 class _Later:
@@ -110,9 +125,9 @@ class _Later:
 
 
 @contextlib.contextmanager
-def _threads(num_workers: int, job: Job) -> Iterator[Workers]:
+def _threads(num_workers: int, work: Work) -> Iterator[Workers]:
     pool = ThreadPoolExecutor(num_workers, thread_name_prefix="hubzarr-compute")
-    workers = _Threads(pool, num_workers, job)
+    workers = _Threads(pool, num_workers, work)
     try:
         yield workers
     finally:
@@ -121,21 +136,23 @@ def _threads(num_workers: int, job: Job) -> Iterator[Workers]:
 
 
 class _Threads:
-    def __init__(self, pool: ThreadPoolExecutor, num_workers: int, job: Job) -> None:
+    storing = 0
+
+    def __init__(self, pool: ThreadPoolExecutor, num_workers: int, work: Work) -> None:
         self._pool = pool
-        self._job = job
+        self._work = work
         self.window = 2 * num_workers
         self.stop = threading.Event()
 
     def submit(self, plans: Mapping[str, Plan], items: Sequence[Any]) -> Pending:
-        return self._pool.submit(work, self._job, plans, items, self.stop)
+        return self._pool.submit(self._work.work, plans, items, self.stop)
 
 
 # -- processes --------------------------------------------------------------------------
 
 
 @contextlib.contextmanager
-def _processes(num_workers: int, job: Job) -> Iterator[Workers]:
+def _processes(num_workers: int, work: Work) -> Iterator[Workers]:
     from dask import multiprocessing as dask_processes
 
     context: Any = dask_processes.get_context  # as the settings of dask say; it carries no types
@@ -145,7 +162,7 @@ def _processes(num_workers: int, job: Job) -> Iterator[Workers]:
         initializer=dask_processes.initialize_worker_process,
     )
     try:
-        yield _Remote(pool.submit, 2 * num_workers, job)
+        yield _Remote(pool, num_workers, work)
     except BaseException:
         _terminate(pool)
         raise
@@ -160,80 +177,17 @@ def _terminate(pool: ProcessPoolExecutor) -> None:
 
 
 class _Remote:
-    """Sends batches to other processes, as dask does: by value where a name won't do."""
+    """Sends batches to other processes."""
 
-    def __init__(self, submit: Any, window: int, job: Job) -> None:
-        self._submit = submit
-        self.window = window
-        self._job = _packed(job)
+    storing = 0
+
+    def __init__(self, pool: ProcessPoolExecutor, num_workers: int, work: Work) -> None:
+        self._pool = pool
+        self.window = 2 * num_workers
+        self._work = packed(work)
         self._plans: tuple[Any, bytes] = (None, b"")
 
     def submit(self, plans: Mapping[str, Plan], items: Sequence[Any]) -> Pending:
         if self._plans[0] is not plans:
-            self._plans = plans, _packed(plans)
-        pending: Pending = self._submit(_work_there, self._job, self._plans[1], _packed(items))
-        return pending
-
-
-def _packed(value: Any) -> bytes:
-    import cloudpickle
-
-    try:
-        packed: bytes = cloudpickle.dumps(value)
-    except InvalidError:
-        raise
-    except Exception as error:
-        raise InvalidError(
-            f"this can't be sent to other processes: {error}; leave out what does not travel "
-            'from the arguments and inputs, or use scheduler="threads"'
-        ) from error
-    return packed
-
-
-@lru_cache(maxsize=8)
-def _kept(packed: bytes) -> Any:
-    return _unpacked(packed)
-
-
-def _unpacked(packed: bytes) -> Any:
-    import cloudpickle
-
-    return cloudpickle.loads(packed)
-
-
-def _work_there(job: bytes, plans: bytes, items: bytes) -> Batch:
-    """Work on a batch in another process."""
-    batch = work(_kept(job), _kept(plans), _unpacked(items))
-    batch.errors = {i: portable(error) for i, error in batch.errors.items()}
-    return batch
-
-
-# -- dask clusters ----------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def _cluster(num_workers: int, job: Job) -> Iterator[Workers]:
-    """The current client's workers, or those of a local cluster made for this evaluation."""
-    distributed = need("distributed", extra="distributed", what="computing on a dask cluster")
-    with contextlib.ExitStack() as stack:
-        try:
-            client = distributed.get_client()
-        except ValueError:
-            client = stack.enter_context(
-                distributed.Client(
-                    n_workers=num_workers or None, threads_per_worker=1, dashboard_address=None
-                )
-            )
-        threads = sum(client.nthreads().values())
-        pending: list[Any] = []
-
-        def submit(*args: Any) -> Any:
-            pending[:] = [future for future in pending if not future.done()]
-            pending.append(client.submit(*args, pure=False))
-            return pending[-1]
-
-        try:
-            yield _Remote(submit, 2 * max(1, min(threads, num_workers or threads)), job)
-        except BaseException:
-            client.cancel(pending)
-            raise
+            self._plans = plans, packed(plans)
+        return self._pool.submit(work_there, self._work, self._plans[1], packed(items))

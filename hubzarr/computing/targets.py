@@ -14,8 +14,9 @@ from hubzarr.computing.plans import Plan, settle
 from hubzarr.computing.working import Batch, Column
 from hubzarr.datasets import Dataset, DatasetView
 from hubzarr.datasets.catalog import catalog_of, join
+from hubzarr.datasets.parallel_owner import Rooms, append_columns
 from hubzarr.datasets.undoing import as_it_is, take_back
-from hubzarr.datasets.writing import extend, length_of, update_many
+from hubzarr.datasets.writing import length_of, update_many
 from hubzarr.errors import InvalidError, InvalidTypeError
 
 __all__ = ["Target", "target_of"]
@@ -42,6 +43,11 @@ class Target:
             tuple(path[prefix:] for path in tensors),
             tuple(path[prefix:] for path, entry in tensors.items() if not entry.hidden),
         )
+        #: Where workers may store samples by themselves; None: nowhere.
+        self.rooms = None if in_place else Rooms(self.session, self._paths())
+
+    def _paths(self) -> dict[str, str]:
+        return {name: self.path(name) for name in self.names.tensors}
 
     def path(self, name: str) -> str:
         """Path of a tensor."""
@@ -59,17 +65,26 @@ class Target:
         session = self.session
         if not session.in_transaction:
             with session.transaction(message):
+                before = session.manifest.commit
                 yield
+                self._settle()
+            if self.rooms is not None:
+                self.rooms.committed(before, session.manifest.commit)
             return
         with session.lock:
             entries = catalog_of(session).under(self._group)
-            before = {path: as_it_is(session, path, entry) for path, entry in entries.items()}
+            tensors = {path: as_it_is(session, path, entry) for path, entry in entries.items()}
         try:
             yield
+            self._settle()
         except BaseException:
             with session.lock:
-                take_back(session, before)
+                take_back(session, tensors)
             raise
+
+    def _settle(self) -> None:
+        if self.rooms is not None:
+            self.rooms.settle()
 
     def settle(self, columns: Mapping[str, Column], names: Sequence[str]) -> dict[str, Plan]:
         """Let samples decide what tensors left open."""
@@ -80,16 +95,17 @@ class Target:
         columns = {self.path(n): c for n, c in batch.columns.items() if len(c.values)}
         if not columns:
             return
+        values = {path: column.values for path, column in columns.items()}
         with self.session.lock:
-            if self.in_place:
+            if self.rooms is None:
                 for path, column in columns.items():
                     rows = np.repeat(np.asarray(items, np.int64), column.counts)
                     update_many(self.session, path, rows, column.values)
-            elif len({len(column.values) for column in columns.values()}) == 1:
-                extend(self.session, {path: column.values for path, column in columns.items()})
+            elif batch.stored:
+                self.rooms.add(values)
             else:
-                for path, column in columns.items():
-                    extend(self.session, {path: column.values})
+                self.rooms.settle()
+                append_columns(self.session, values)
 
 
 def target_of(given: Any, ds_out: Dataset | None, aligned: bool) -> Target:

@@ -8,26 +8,61 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final, Protocol
 
 import numpy as np
 
 from hubzarr.computing.collecting import Names, SampleOut
 from hubzarr.computing.plans import Plan
 from hubzarr.computing.rows import rows_of
+from hubzarr.datasets.parallel import StoredBytes, StoredRows
 from hubzarr.datasets.ragged import is_large
 from hubzarr.errors import InvalidError
 from hubzarr.htypes import Prepared
 
-__all__ = ["Batch", "Column", "Job", "portable", "work"]
+__all__ = ["Batch", "Column", "Job", "Work", "portable"]
+
+#: Samples are prepared when so many bytes of them are there: files take less than pixels.
+_PREPARED_AT: Final = 16 << 20
 
 #: A function of a pipeline, its other arguments bound.
 type Function = Callable[[Any, SampleOut], Any]
 
 
+class Work(Protocol):
+    """What workers do, the same for all batches; may be sent to other processes.
+
+    Attributes
+    ----------
+    ignore_errors : bool
+        Whether inputs that fail are left out; else nothing is kept after an error.
+    """
+
+    @property
+    def ignore_errors(self) -> bool:
+        """See above."""
+        ...
+
+    def work(
+        self, plans: Mapping[str, Plan], items: Sequence[Any], stop: threading.Event | None = None
+    ) -> Batch:
+        """Work on one batch.
+
+        Parameters
+        ----------
+        plans : mapping
+            Plans for tensors by name, for those whose samples can be prepared here.
+        items : sequence
+            The inputs, or what stands for them.
+        stop : threading.Event, optional
+            Once it is set, nobody wants the result.
+        """
+        ...
+
+
 @dataclass(frozen=True)
 class Job:
-    """What is the same for all batches.
+    """Functions that are run on inputs.
 
     Parameters
     ----------
@@ -48,6 +83,50 @@ class Job:
     check_lengths: bool = True
     ignore_errors: bool = False
     in_place: bool = False
+
+    def work(
+        self, plans: Mapping[str, Plan], items: Sequence[Any], stop: threading.Event | None = None
+    ) -> Batch:
+        """Run the functions on some inputs, and prepare the samples they give."""
+        started = time.perf_counter()
+        parts: list[Batch] = []
+        done = 0
+        while done < len(items) and not (parts and parts[-1].errors and not self.ignore_errors):
+            part = self._some(items, done, stop)
+            if not part.inputs:
+                break
+            part.prepare(plans)
+            parts.append(part)
+            done += part.inputs
+        if len(parts) > 1 and any(part.is_partly_ready(plans) for part in parts):
+            for part in parts:
+                part.prepare(plans, large=True)
+        batch = Batch.joined(parts, len(items))
+        batch.seconds = time.perf_counter() - started
+        return batch
+
+    def _some(self, items: Sequence[Any], start: int, stop: threading.Event | None) -> Batch:
+        """Run the functions from one input on, until there is enough to prepare."""
+        errors: dict[int, Exception] = {}
+        found: list[dict[str, list[Any]]] = []
+        size = 0
+        for item in items[start:]:
+            if size >= _PREPARED_AT or (stop is not None and stop.is_set()):
+                break
+            columns: dict[str, list[Any]] = {}
+            try:
+                columns = self.columns(item)
+            except Exception as error:
+                errors[len(found)] = error
+            found.append(columns)
+            if errors and not self.ignore_errors:
+                break
+            size += sum(map(_size, columns.values()))
+        batch = Batch(len(found), errors=errors)
+        for name in dict.fromkeys(name for columns in found for name in columns):
+            parts = [columns.get(name, ()) for columns in found]
+            batch.columns[name] = Column([v for part in parts for v in part], [*map(len, parts)])
+        return batch
 
     def columns(self, item: Any) -> dict[str, list[Any]]:
         """Samples that the functions append for one input, by name of the tensor."""
@@ -141,36 +220,57 @@ class Column:
             return self
         counts = [0 if i in inputs else n for i, n in enumerate(self.counts)]
         keep = np.repeat([i not in inputs for i in range(len(counts))], self.counts)
+        if isinstance(self.values, StoredBytes | StoredRows):
+            return Column(self.values.kept(keep), counts, self.ready)
         if isinstance(self.values, np.ndarray):
             return Column(self.values[keep], counts, self.ready)
         kept = [value for value, wanted in zip(self.values, keep, strict=True) if wanted]
         return Column(kept, counts, self.ready)
 
-    def prepare(self, plan: Plan) -> dict[int, Exception]:
-        """Prepare all samples; returns inputs with one that does not fit, and why."""
-        if any(is_large(value) for value in self.values):
-            return {}  # stored tile by tile, by the one who writes
+    @staticmethod
+    def joined(parts: Sequence[Column]) -> Column:
+        """Samples of several batches as one column; all of them are prepared, or none is."""
+        counts = [count for part in parts for count in part.counts]
+        full = [part.values for part in parts if part.counts and len(part.values)]
+        ready = all(part.ready for part in parts if len(part.values))
+        kinds = {(v.shape[1:], v.dtype) if isinstance(v, np.ndarray) else None for v in full}
+        if len(kinds) == 1 and None not in kinds:
+            return Column(np.concatenate(full), counts, ready)
+        each = map(_as_prepared, full) if ready else full
+        return Column([value for values in each for value in values], counts, ready)
+
+    def prepare(self, plan: Plan, large: bool = False) -> dict[int, Exception]:
+        """Prepare all samples; returns inputs with one that does not fit, and why.
+
+        Where there are large ones, which are stored tile by tile, nothing is done unless
+        `large` says that those may stay as they are.
+        """
+        if not large and any(is_large(value) for value in self.values):
+            return {}  # for the one who writes
         try:
-            self.values, self.ready = plan.prepare(self.values), True
+            self.values, self.ready = plan.prepare(self.values, large), True
             return {}
         except Exception:  # whose sample it is shows when they are taken one by one
-            return self._prepare_each(plan)
+            return self._prepare_each(plan, large)
 
-    def _prepare_each(self, plan: Plan) -> dict[int, Exception]:
+    def _prepare_each(self, plan: Plan, large: bool) -> dict[int, Exception]:
         values: list[Prepared] = []
         errors: dict[int, Exception] = {}
         for i, part in enumerate(self.parts()):
             try:
-                ready = plan.prepare(part) if len(part) else []
+                values += _as_prepared(plan.prepare(part, large) if len(part) else [])
             except Exception as error:
                 errors[i] = error
                 self.counts[i] = 0
-                continue
-            if isinstance(ready, np.ndarray):
-                ready = [Prepared(np.asarray(each), ready.shape[1:]) for each in ready]
-            values += ready
         self.values, self.ready = values, True
         return errors
+
+
+def _as_prepared(values: Any) -> Any:
+    """Prepared samples one by one, which may have come as one array."""
+    if isinstance(values, np.ndarray):
+        return [Prepared(np.asarray(value), values.shape[1:]) for value in values]
+    return values
 
 
 @dataclass
@@ -194,12 +294,12 @@ class Batch:
     errors: dict[int, Exception] = field(default_factory=dict)
     seconds: float = 0.0
 
-    def prepare(self, plans: Mapping[str, Plan]) -> dict[int, Exception]:
+    def prepare(self, plans: Mapping[str, Plan], large: bool = False) -> dict[int, Exception]:
         """Prepare columns that have a plan; inputs with a sample that does not fit go."""
         errors: dict[int, Exception] = {}
         for name, column in self.columns.items():
             if name in plans and not column.ready:
-                errors = column.prepare(plans[name]) | errors
+                errors = column.prepare(plans[name], large) | errors
         self.drop(errors)
         self.errors.update(errors)
         return errors
@@ -208,6 +308,33 @@ class Batch:
         """Leave out all samples of some inputs."""
         if inputs:
             self.columns = {name: column.without(inputs) for name, column in self.columns.items()}
+
+    def is_partly_ready(self, plans: Mapping[str, Plan]) -> bool:
+        """Whether columns that have a plan are not prepared, as they hold large samples."""
+        return any(name in plans and not column.ready for name, column in self.columns.items())
+
+    @staticmethod
+    def joined(parts: Sequence[Batch], inputs: int) -> Batch:
+        """Several batches as one, of so many inputs."""
+        if len(parts) == 1 and parts[0].inputs == inputs:
+            return parts[0]
+        out, first = Batch(inputs), 0
+        for part in parts:
+            out.errors |= {first + i: error for i, error in part.errors.items()}
+            first += part.inputs
+        for name in dict.fromkeys(name for part in parts for name in part.columns):
+            out.columns[name] = Column.joined(
+                [part.columns.get(name, Column([], [0] * part.inputs, True)) for part in parts]
+            )
+        return out
+
+    @property
+    def stored(self) -> bool:
+        """Whether a worker has stored some of the samples."""
+        return any(isinstance(c.values, StoredBytes | StoredRows) for c in self.columns.values())
+
+    def __sizeof__(self) -> int:
+        return object.__sizeof__(self) + self.size  # schedulers ask how much a worker holds
 
     @property
     def rows(self) -> int:
@@ -220,45 +347,8 @@ class Batch:
         return sum(_size(column.values) for column in self.columns.values())
 
 
-def work(
-    job: Job, plans: Mapping[str, Plan], items: Sequence[Any], stop: threading.Event | None = None
-) -> Batch:
-    """Run the functions on some inputs.
-
-    Parameters
-    ----------
-    job : Job
-    plans : mapping
-        Plans for tensors by name, for those that can be prepared here.
-    items : sequence
-        The inputs, or what stands for them.
-    stop : threading.Event, optional
-        Once it is set, nobody wants the result.
-    """
-    started = time.perf_counter()
-    batch = Batch(len(items))
-    found: list[dict[str, list[Any]]] = []
-    for i, item in enumerate(items):
-        if stop is not None and stop.is_set():
-            break
-        columns: dict[str, list[Any]] = {}
-        try:
-            columns = job.columns(item)
-        except Exception as error:
-            batch.errors[i] = error
-            if not job.ignore_errors:
-                break
-        found.append(columns)
-    for name in dict.fromkeys(name for columns in found for name in columns):
-        parts = [columns.get(name, ()) for columns in found]
-        batch.columns[name] = Column([v for part in parts for v in part], [*map(len, parts)])
-    batch.prepare(plans)
-    batch.seconds = time.perf_counter() - started
-    return batch
-
-
 def _size(values: Any) -> int:
-    if isinstance(values, np.ndarray):
+    if isinstance(values, np.ndarray | StoredBytes | StoredRows):
         return values.nbytes
     if not values:
         return 0

@@ -21,7 +21,15 @@ from hubzarr.datasets.uniform import UniformColumn
 from hubzarr.datasets.values import as_array, one_value
 from hubzarr.engine import ArrayEngine
 from hubzarr.errors import InvalidError, SampleError
-from hubzarr.htypes import Prepared, empty, new_class_names, prepare, prepare_many, settled_by
+from hubzarr.htypes import (
+    Prepared,
+    TensorSpec,
+    empty,
+    new_class_names,
+    prepare,
+    prepare_many,
+    settled_by,
+)
 from hubzarr.indexing import apply, identity
 from hubzarr.media import Sample
 from hubzarr.progress import progress
@@ -31,6 +39,7 @@ __all__ = [
     "clear",
     "extend",
     "headers",
+    "large_or_prepared",
     "length_of",
     "remove",
     "remove_alone",
@@ -189,7 +198,7 @@ def _converted(session: Session, path: str, entry: TensorEntry, samples: Any) ->
     info = _info(session, path)
     try:
         if not isinstance(samples, np.ndarray) and any(is_large(x) for x in samples):
-            return [_large_or_prepared(entry, x, info) for x in samples]
+            return [large_or_prepared(entry.spec, x, info) for x in samples]
         new = new_class_names(entry.spec, samples, info)
         if new:
             Info(session, path)["class_names"] = [*info.get("class_names", []), *new]
@@ -224,8 +233,8 @@ def _telling(value: Any) -> Any:
     return value
 
 
-def _large_or_prepared(entry: TensorEntry, value: Any, info: Mapping[str, Any]) -> Prepared:
-    spec = entry.spec
+def large_or_prepared(spec: TensorSpec, value: Any, info: Mapping[str, Any]) -> Prepared:
+    """One sample as it is stored; one that is stored tile by tile stays as it is."""
     if not is_large(value) or (isinstance(value, np.ndarray) and spec.stores != "file"):
         return prepare(spec, value, info)
     if spec.is_sequence or spec.stores not in ("array", "file"):

@@ -15,7 +15,7 @@ import pytest
 
 import hubzarr as hub
 from hubzarr.computing.inputs import RowReader
-from hubzarr.computing.schedulers import _packed
+from hubzarr.computing.packing import packed
 from hubzarr.errors import InvalidError, TransformError
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
@@ -82,7 +82,7 @@ def test_what_does_not_travel():
     with ds:
         ds.append({"x": 1, "image": None})
         with pytest.raises(InvalidError, match="not committed"):
-            _packed(RowReader(ds))
+            packed(RowReader(ds))
 
 
 def test_in_place_by_processes():
@@ -99,7 +99,8 @@ def test_in_place_by_processes():
 def test_distributed():
     distributed = pytest.importorskip("distributed")
     ds, other = dataset(), dataset("other")
-    with distributed.Client(processes=False, dashboard_address=None, n_workers=1):
+    options = {"dashboard_address": None, "scheduler_kwargs": {"dashboard_address": ":0"}}
+    with distributed.Client(processes=False, n_workers=1, **options):
         scale(factor=2).eval(range(60), ds, scheduler="distributed")
         check(ds, 60, 2)
         with pytest.raises(TransformError, match="input 13"):

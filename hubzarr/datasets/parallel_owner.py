@@ -1,0 +1,241 @@
+"""Room for samples that workers store, and what they stored, put into a dataset by its owner."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from hubzarr.datasets import layout
+from hubzarr.datasets.catalog import catalog_of
+from hubzarr.datasets.columns import column_of
+from hubzarr.datasets.parallel import (
+    Form,
+    RaggedForm,
+    Room,
+    Size,
+    StoredBytes,
+    StoredRows,
+    UniformForm,
+)
+from hubzarr.datasets.ragged import RaggedColumn
+from hubzarr.datasets.undoing import as_it_is, take_back
+from hubzarr.datasets.uniform import UniformColumn
+from hubzarr.datasets.writing import extend
+from hubzarr.errors import ConflictError
+from hubzarr.history.manifest import Commit
+from hubzarr.session import Session
+from hubzarr.session.forking import Fork, fork_session, layout_of, merge_forks
+
+__all__ = ["Rooms", "append_columns"]
+
+type Columns = dict[str, Any]
+
+#: Samples of a batch that take less are sent to the owner, who packs those of many batches.
+WORTH: Final = 512 << 10
+#: Rows of uniform tensors that take less, too.
+_LEAST_ROW: Final = 4 << 10
+#: So many batches are put into the dataset together: each time costs some small objects.
+_TOGETHER: Final = 32
+
+
+class Rooms:
+    """Sets room aside in tensors of a session, and takes in what workers stored there.
+
+    Parameters
+    ----------
+    session : Session
+    paths : mapping
+        Paths of tensors by the names that batches have for them.
+    """
+
+    def __init__(self, session: Session, paths: Mapping[str, str]) -> None:
+        self._session = session
+        self._paths = dict(paths)
+        self._fork: Fork | None = None
+        self._layouts: dict[str, str] = {}
+        self._waiting: list[Columns] = []
+        #: The first of commits that have nobody else's between them, for each of the others.
+        self._epochs: dict[str, str] = {}
+
+    # -- room --------------------------------------------------------------------------
+
+    def aside(self, sizes: Mapping[str, Size], ahead: Mapping[str, int] | None) -> dict[str, Room]:
+        """Set room aside for the samples of one batch.
+
+        Parameters
+        ----------
+        sizes : mapping
+            Of samples by name of the tensor, for those that are ready.
+        ahead : mapping or None
+            Rows of earlier batches that are still to come; None: nobody knows their number.
+
+        Returns
+        -------
+        dict
+            By name; without those that workers had better send to the owner.
+        """
+        with self._session.lock:
+            rooms = {}
+            for name, size in sizes.items():
+                if size.nbytes < WORTH or size.largest < 0:
+                    continue
+                form = self._form(name)
+                if isinstance(form, RaggedForm):
+                    rooms[name] = self._cells(form, size)
+                elif isinstance(form, UniformForm) and ahead is not None:
+                    first = self._rows(name) + ahead.get(name, 0)
+                    rooms[name] = Room(form, first, size.rows, self._epoch)
+            return rooms
+
+    def _cells(self, form: RaggedForm, size: Size) -> Room:
+        blob = self._session.array(form.path)
+        count = -(-size.nbytes // form.cell)
+        end = -(-blob.shape[0] // form.cell)
+        blob.grow((end + count) * form.cell - blob.shape[0])
+        return Room(form, end, count, self._epoch)
+
+    def _rows(self, name: str) -> int:
+        """Length of a tensor with the rows that wait."""
+        path = self._paths[name]
+        column = column_of(self._session, path, catalog_of(self._session).tensors[path])
+        waiting = sum(len(columns.get(path, ())) for columns in self._waiting)
+        return waiting + (0 if column is None else len(column))
+
+    def _form(self, name: str) -> Form | None:
+        """How samples of a tensor are stored now; None if workers had better not."""
+        path = self._paths[name]
+        entry = catalog_of(self._session).tensors.get(path)
+        column = None if entry is None else column_of(self._session, path, entry)
+        if entry is None or column is None:
+            return None
+        if isinstance(column, RaggedColumn):
+            blob = column.blob.engine.cells
+            channels = 0 if column.statistics is None else entry.statistics
+            path = f"{path}/{layout.BYTES}"
+            return RaggedForm(path, entry.spec, column.ndim, channels, blob.cell_shape[0])
+        if column.row_nbytes < _LEAST_ROW:
+            return None
+        rows = column.state.engine.cells.cell_shape[0]
+        return UniformForm(path, column.row_shape, column.dtype.str, rows)
+
+    def fork(self, rooms: Mapping[str, Room]) -> Fork:
+        """A fork of the session through which workers store samples in rooms."""
+        with self._session.lock:
+            wanted = {room.form.path for room in rooms.values()}
+            layouts = {path: self._layout(path) for path in wanted | self._layouts.keys()}
+            layouts = {path: layout for path, layout in layouts.items() if layout}
+            if self._fork is None or layouts != self._layouts:
+                self._fork = fork_session(self._session, sorted(layouts))
+                self._layouts = layouts
+            return self._fork
+
+    def _layout(self, path: str) -> str:
+        document = self._session.document(path)
+        if document is None or document.get("node_type") != "array":
+            return ""
+        return layout_of(self._session.array(path).engine.cells, document)
+
+    def hold(self, rooms: Mapping[str, Room]) -> bool:
+        """Whether rooms are still good for the batch that comes next.
+
+        They are not if a tensor took on another form meanwhile, or if a commit of somebody
+        else moved the rows and bytes that come behind it.
+        """
+        with self._session.lock:
+            return all(
+                room.epoch == self._epoch
+                and room.form == self._form(name)
+                and (isinstance(room.form, RaggedForm) or room.first == self._rows(name))
+                for name, room in rooms.items()
+            )
+
+    @property
+    def _epoch(self) -> str:
+        now = self._session.manifest.commit.id
+        return self._epochs.get(now, now)
+
+    def committed(self, before: Commit, after: Commit) -> None:
+        """The session has made a commit: rooms hold unless it had to be put behind others."""
+        if after.parent == before.address:
+            self._epochs[after.id] = self._epochs.get(before.id, before.id)
+
+    # -- what was stored ---------------------------------------------------------------
+
+    def add(self, columns: Columns) -> None:
+        """Append a batch of samples, by path of the tensor: stored ones, and others beside them.
+
+        They are in the dataset after the next `settle` at the latest.
+        """
+        self._waiting.append(columns)
+        if len(self._waiting) >= _TOGETHER:
+            self.settle()
+
+    def settle(self) -> None:
+        """Put all that waits into the dataset: all of it, or none if that fails."""
+        waiting, self._waiting = self._waiting, []
+        if not waiting:
+            return
+        session = self._session
+        with session.lock:
+            tensors = catalog_of(session).tensors
+            paths = {path for columns in waiting for path in columns}
+            before = {path: as_it_is(session, path, tensors[path]) for path in paths}
+            try:
+                self._take_in([value for columns in waiting for value in columns.values()])
+                for columns in waiting:
+                    self._append(columns)
+            except BaseException:
+                take_back(session, before)
+                raise
+            session.touch()
+
+    def _take_in(self, values: list[Any]) -> None:
+        """Make the cells that workers stored cells of the session."""
+        for value in values:
+            if isinstance(value, StoredRows):
+                path = value.room.form.path
+                if self._session.array(path).grow(value.count) != value.room.first:
+                    raise ConflictError(
+                        f"tensor {path!r} changed while workers stored rows of it; call it again"
+                    )
+        stored = [v.written for v in values if isinstance(v, StoredBytes | StoredRows)]
+        merge_forks(self._session, [written for written in stored if len(written)])
+
+    def _append(self, columns: Columns) -> None:
+        session = self._session
+        plain: Columns = {}
+        for path, values in columns.items():
+            if isinstance(values, StoredBytes):
+                self._append_index(path, values)
+            elif isinstance(values, StoredRows):
+                self._write_ends(values)
+            else:
+                plain[path] = values
+        append_columns(session, plain)
+
+    def _append_index(self, path: str, values: StoredBytes) -> None:
+        column = RaggedColumn(self._session, path, catalog_of(self._session).tensors[path])
+        statistics = column.statistics
+        if statistics is not None and values.statistics is not None:
+            statistics.append(values.statistics)
+        column.index.append(values.index)
+
+    def _write_ends(self, values: StoredRows) -> None:
+        """Write the rows whose cells hold rows of other batches, too."""
+        column = UniformColumn(self._session.array(values.room.form.path))
+        first = values.room.first
+        for start, block in (
+            (first, values.head),
+            (first + values.count - len(values.tail), values.tail),
+        ):
+            if len(block):
+                column.write(slice(start, start + len(block)), block)
+
+
+def append_columns(session: Session, columns: Mapping[str, Any]) -> None:
+    """Append samples to tensors; those of different numbers one tensor after the other."""
+    if len({len(values) for values in columns.values()}) == 1:
+        extend(session, columns)
+        return
+    for path, values in columns.items():
+        extend(session, {path: values})
