@@ -11,7 +11,8 @@ from hubzarr.datasets.catalog import checked_name
 from hubzarr.datasets.layout import MARK, VIEWS, group_document, mark_of
 from hubzarr.datasets.rows import Rows, as_numbers
 from hubzarr.errors import ExistsError, InvalidError, NotFoundError
-from hubzarr.history.heads import head
+from hubzarr.history.manifest import Manifest
+from hubzarr.history.versions import read_manifest
 from hubzarr.indexing import identity
 from hubzarr.session import Session, open_session
 from hubzarr.session.opening import manifest_at
@@ -169,12 +170,7 @@ def _found(session: Session, id: str) -> tuple[ViewEntry, Session]:
 def load_rows(session: Session, id: str) -> tuple[ViewEntry, Session, Rows | None]:
     """A saved view, a session on its commit, and its rows."""
     entry, session = _found(session, id)
-    version, _, number = entry.commit.rpartition("@")
-    newest = head(session.storage, version, int(number))
-    if newest is None:
-        raise NotFoundError(f"the commit {entry.commit} of saved view {id!r} is gone", id=id)
-    manifest = manifest_at(session.storage, newest, number, session.name)
-    target = Session(session.storage, manifest, writable=False, name=session.name)
+    target = Session(session.storage, _commit_of(session, entry), writable=False, name=session.name)
     target.interval = session.interval
     target.refusal = _REFUSAL
     path = f"{VIEWS}/{id}/rows"
@@ -182,6 +178,19 @@ def load_rows(session: Session, id: str) -> tuple[ViewEntry, Session, Rows | Non
         return entry, target, None
     engine = session.array(path).engine
     return entry, target, engine.read(identity(engine.shape))
+
+
+def _commit_of(session: Session, entry: ViewEntry) -> Manifest:
+    version, _, number = entry.commit.rpartition("@")
+    found = read_manifest(session.storage, version, int(number))
+    if found is not None and found.commit.id == entry.commit_id:
+        return found
+    try:  # pushed under another version name it has another address
+        return manifest_at(session.storage, session.manifest, entry.commit_id, session.name)
+    except NotFoundError as error:
+        raise NotFoundError(
+            f"the commit {entry.commit} of saved view {entry.id!r} is gone", id=entry.id
+        ) from error
 
 
 def delete_view(session: Session, id: str) -> None:

@@ -51,6 +51,20 @@ def test_large_samples_and_saved_views():
     check_whole(open_storage(url))
 
 
+def test_saved_views_find_their_commit_under_another_name():
+    ds = create(numbers=range(6))
+    url = fresh_url()
+    hub.push(url_of(ds), url)
+    theirs = by_hand(hub.load(url))
+    theirs.append(row(77))
+    theirs.commit("theirs")
+    ds.append(row(6))
+    ds.commit("mine")
+    ds[4:].save_view(id="some")
+    hub.push(f"{url_of(ds)}:main", f"{url}:mine")
+    assert numbers(hub.load(f"{url}:mine").load_view("some")) == [4, 5, 6]
+
+
 def test_work_on_a_clone_goes_back():
     ds = create(numbers=range(6))
     url = fresh_url()
