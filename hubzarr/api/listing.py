@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from hubzarr.api.opening import opened
-from hubzarr.arrays import Array
 from hubzarr.config import get_config
 from hubzarr.datasets import Dataset
 from hubzarr.errors import HubzarrError
@@ -19,7 +18,6 @@ from hubzarr.session import Session
 from hubzarr.session.autosync import sync_place
 from hubzarr.session.opening import existing_versions
 from hubzarr.session.place import Options
-from hubzarr.session.state import is_array
 from hubzarr.storage import Storage, open_storage
 from hubzarr.storage.below import StorageBelow
 from hubzarr.threads import map_all
@@ -44,7 +42,7 @@ class Entry:
     rows, tensors
         Of a dataset.
     nbytes : int or None
-        Bytes of all elements in memory.
+        Of an array, bytes of all elements in memory.
     versions : list of str
     version : str or None
         The one that is described: ``main``, or the one with the newest commit.
@@ -112,8 +110,9 @@ def catalog(
     prefix : str
         As for `list`.
     search : str
-        Words that must all occur, in capitals or not: in the name, the versions, the newest
-        message and its author, in attributes and info, in names and htypes of tensors.
+        Words that must all occur, in capitals or not: in the name, in versions with the
+        message and author of their newest commits, in attributes and info, in names and
+        htypes of tensors.
 
     Returns
     -------
@@ -211,7 +210,7 @@ def _entry(name: str, storage: Storage, words: builtins.list[str]) -> Entry | No
         session = Session(storage, described, writable=False, name=name)
         found |= _described(session, name)
         entry = Entry(name, **found)
-        texts = _texts(entry, session) if words else ()
+        texts = _texts(entry, session, [m.commit for m in there]) if words else ()
     except HubzarrError as error:  # one bad repository must not hide the others
         entry, texts = Entry(name, problem=error.message), (name, error.message)
     except (KeyError, ValueError, TypeError, IndexError) as error:  # documents of other programs
@@ -228,7 +227,6 @@ def _described(session: Session, name: str) -> dict[str, Any]:
             "kind": "dataset",
             "rows": len(held),
             "tensors": [*held.tensors],
-            "nbytes": sum(Array(session, name, path).nbytes for path in _arrays(session)),
             "attributes": dict(held.info),
         }
     return {
@@ -240,16 +238,12 @@ def _described(session: Session, name: str) -> dict[str, Any]:
     }
 
 
-def _arrays(session: Session) -> builtins.list[str]:
-    return [path for path in session.paths() if is_array(session.document(path) or {})]
-
-
-def _texts(entry: Entry, session: Session) -> Iterable[str]:
-    """All texts in which words are looked for."""
+def _texts(entry: Entry, session: Session, commits: Iterable[Commit]) -> Iterable[str]:
+    """All texts in which words are looked for; `commits` are the newest of each version."""
     yield from (entry.name, entry.kind or "", entry.dtype or "", *entry.versions)
     yield from entry.tensors or ()
-    if entry.commit is not None:
-        yield from (entry.commit.author, entry.commit.message or "")
+    for commit in commits:
+        yield from (commit.author, commit.message or "")
     for path in session.paths():
         document: Mapping[str, Any] = session.document(path) or {}
         yield json.dumps(document.get("attributes", {}), ensure_ascii=False, default=str)

@@ -1,10 +1,9 @@
-"""Commands that change something: seal, branch, cp, mv, rm; and the demo."""
+"""Commands that change something: seal, branch, mv, rm; and the demo."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from typing import Any
 
 import hubzarr as hub
 from hubzarr import demo
@@ -34,21 +33,6 @@ def _branch(args: argparse.Namespace) -> Answer:
     return Answer(
         document, lambda: show.line(f"{a.name}:{new.version} starts from {source}; nothing copied")
     )
-
-
-def _cp(args: argparse.Namespace) -> Answer:
-    new = hub.copy(args.source, args.target)
-    document: dict[str, Any] = {
-        "source": args.source,
-        "name": new.name,
-        "version": new.version,
-        "commit": new.commit_id,
-    }
-    if isinstance(new, hub.Dataset):
-        document |= {"rows": len(new), "tensors": list(new.tensors)}
-    else:
-        document |= {"shape": new.shape, "dtype": str(new.dtype)}
-    return Answer(document, lambda: show.line(f"copied {args.source} to {new.name}:{new.version}"))
 
 
 def _mv(args: argparse.Namespace) -> Answer:
@@ -102,13 +86,6 @@ COMMANDS = (
             positional("name", "where it starts: [namespace/]base[:version][@point]"),
             positional("new", "name of the new version", completes=""),
             _MESSAGE,
-        ),
-    ),
-    Command(
-        "cp", "copy one version to a new name", _cp,
-        (
-            positional("source", "[namespace/]base[:version][@point]", metavar="SRC"),
-            positional("target", "a name or URL that doesn't exist yet", metavar="DST"),
         ),
     ),
     Command(

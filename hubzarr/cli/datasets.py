@@ -1,4 +1,4 @@
-"""What ls, info, diff and stats say of datasets."""
+"""What info, diff and stats say of datasets."""
 
 from __future__ import annotations
 
@@ -16,28 +16,15 @@ from hubzarr.wording import say_bytes
 __all__ = [
     "describe",
     "rows_of",
-    "say_dataset",
     "say_shapes",
     "show_info",
     "show_statistics",
     "statistics_of",
     "stored_bytes",
-    "summary_of",
     "tensor_documents",
 ]
 
 _STATISTICS = ("mean", "std", "min", "max")
-
-
-def summary_of(ds: hub.Dataset) -> dict[str, Any]:
-    """What `ls` says of a dataset."""
-    return {"kind": "dataset", "rows": len(ds), "tensors": list(ds.tensors)}
-
-
-def say_dataset(row: Mapping[str, Any]) -> tuple[str, str]:
-    """Shape and dtype of a dataset in the table of `ls`."""
-    tensors = len(row["tensors"])
-    return f"{row['rows']:,} rows", f"{tensors} tensor{'s' * (tensors != 1)}"
 
 
 def tensor_documents(ds: hub.DatasetView) -> list[dict[str, Any]]:

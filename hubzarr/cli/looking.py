@@ -1,4 +1,4 @@
-"""Commands that only look: ls, info, log, diff, stats."""
+"""Commands that only look: info, log, diff, stats."""
 
 from __future__ import annotations
 
@@ -11,80 +11,20 @@ import hubzarr as hub
 from hubzarr.cli import datasets, show
 from hubzarr.cli.command import Answer, Command, flag, option, positional
 from hubzarr.cli.selection import Item, parse_axis, parse_selection
-from hubzarr.config import get_config
-from hubzarr.errors import HubzarrError, InvalidError, InvalidTypeError
+from hubzarr.errors import InvalidError, InvalidTypeError
 from hubzarr.measure import Measured, measured
 from hubzarr.names import DEFAULT_VERSION, Name, parse_name
-from hubzarr.progress import progress
 from hubzarr.wording import say_bytes, say_seconds
 
 if TYPE_CHECKING:
     from hubzarr.history.manifest import Commit
     from hubzarr.session.branching import VersionInfo
 
-__all__ = ["COMMANDS", "commit_document"]
+__all__ = ["COMMANDS", "commit_document", "what_it_did"]
 
 #: Rows of a table of statistics along an axis.
 _MAX_ROWS = 32
 _STATISTICS = ("mean", "std", "min", "max")
-
-
-# -- ls ----------------------------------------------------------------------
-
-
-def _ls(args: argparse.Namespace) -> Answer:
-    names = hub.list(args.prefix)
-    found = [row for name in progress(names, "reading") if (row := _repository(name)) is not None]
-    root = get_config().root
-    document = {"root": root, "prefix": args.prefix, "repositories": found}
-
-    def shown() -> None:
-        if not found:
-            where = f"{root.rstrip('/')}/{args.prefix}" if args.prefix else root
-            show.line(f"nothing in {where}")
-            return
-        columns = ("name", "versions", "shape", "dtype", "size", "last commit (UTC)", "message")
-        show.table(columns, map(_ls_row, found), right=("size",))
-
-    return Answer(document, shown)
-
-
-def _repository(name: str) -> dict[str, Any] | None:
-    """What `ls` says of one repository; None when all its versions are deleted."""
-    row: dict[str, Any] = {"name": name, "versions": [], "version": None, "shape": None}
-    row |= {"dtype": None, "nbytes": None, "last_commit": None, "problem": None, "kind": None}
-    try:
-        there = hub.versions(name)
-        if not there:
-            return None
-        newest = max(there, key=lambda v: v.time)
-        names = [v.name for v in there]
-        version = DEFAULT_VERSION if DEFAULT_VERSION in names else newest.name
-        row |= {"versions": names, "version": version, "last_commit": _version_document(newest)}
-        a = hub.load(f"{name}:{version}", "r")
-        if isinstance(a, hub.Dataset):
-            return row | datasets.summary_of(a)
-        row |= {"kind": "array", "shape": a.shape, "dtype": str(a.dtype), "nbytes": a.nbytes}
-    except HubzarrError as error:  # one bad repository must not hide the others
-        row["problem"] = error.message
-    return row
-
-
-def _ls_row(row: dict[str, Any]) -> tuple[str, ...]:
-    last = row["last_commit"] or {}
-    if row["kind"] == "dataset":
-        shape, dtype = datasets.say_dataset(row)
-    else:
-        shape, dtype = show.say_shape(row["shape"]), row["dtype"] or "–"
-    return (
-        row["name"],
-        " ".join(row["versions"]),
-        shape,
-        dtype,
-        "–" if row["nbytes"] is None else say_bytes(row["nbytes"]),
-        show.say_time(last.get("time", "–")),
-        row["problem"] or last.get("message") or "",
-    )
 
 
 def _version_document(version: VersionInfo) -> dict[str, Any]:
@@ -188,7 +128,7 @@ def _log(args: argparse.Namespace) -> Answer:
     rows = [
         (
             c.address, c.id, show.say_time(c.time), c.author, _changes(c.changes),
-            c.message or _what_it_did(c),
+            c.message or what_it_did(c),
         )
         for c in commits
     ]  # fmt: skip
@@ -196,7 +136,8 @@ def _log(args: argparse.Namespace) -> Answer:
     return Answer(document, lambda: show.table(columns, rows))
 
 
-def _what_it_did(commit: Commit) -> str:
+def what_it_did(commit: Commit) -> str:
+    """What to show of a commit without a message."""
     if commit.state != "open":
         return f"({commit.state})"
     if commit.merged:
@@ -356,10 +297,6 @@ def _say(value: Any) -> str:
 _NAME = positional("name", "[namespace/]base[:version][@point], or a URL or path")
 
 COMMANDS = (
-    Command(
-        "ls", "list arrays and datasets", _ls,
-        (positional("prefix", "a namespace; everything by default", nargs="?", default=""),),
-    ),
     Command(
         "info", "what an array or dataset is, and its versions", _info,
         (_NAME, flag("--stored", help="also how much the chunks take; one request per chunk")),

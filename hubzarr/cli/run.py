@@ -10,7 +10,16 @@ from collections.abc import Sequence
 from typing import Final
 
 import hubzarr as hub
-from hubzarr.cli import changing, configuring, doctoring, looking, show, transferring
+from hubzarr.cli import (
+    cataloguing,
+    changing,
+    configuring,
+    doctoring,
+    looking,
+    pushing,
+    show,
+    transferring,
+)
 from hubzarr.cli.advice import in_arguments
 from hubzarr.cli.command import Answer, Argument, Command, UsageError, flag, option, positional
 from hubzarr.cli.completion import SCRIPTS, SHELLS, candidates
@@ -42,8 +51,10 @@ def _completion(args: argparse.Namespace) -> Answer:
 
 
 COMMANDS: Final = (
+    *cataloguing.COMMANDS,
     *looking.COMMANDS,
     *changing.COMMANDS,
+    *pushing.COMMANDS,
     *transferring.COMMANDS,
     *configuring.COMMANDS,
     *doctoring.COMMANDS,
