@@ -172,7 +172,7 @@ class Touched:
             *(lambda path=path: len(storage.get(path) or b"") for path in self._loose),
             *(lambda job=job: _read(job) for job in self._jobs.values()),
         ]
-        for some in batched(work, _BATCH, strict=False):
+        for some in batched(work, _BATCH):
             yield map_all(lambda do: do(), some, storage.concurrency)
 
 
@@ -188,16 +188,20 @@ def _read(job: _Job) -> int:
     if inner is not None:
         found = cells.read_inner(write_id, cell, sorted(inner), keep=False)
         return sum(chunk.nbytes for chunk in found if chunk is not None)
-    path, storage = cells.path(write_id, cell), cells.storage
-    for attempt in (1, 2):
-        data = storage.get(path)
-        if data is None:
-            raise cells.lost(write_id, cell)
-        try:
-            cells.codec.check(data)
-        except DamagedError:
-            if attempt == 2 or not storage.distrust(path):
-                raise
+    try:
+        return _checked(job)
+    except DamagedError:
+        if not cells.storage.distrust(cells.path(write_id, cell)):
+            raise
+    return _checked(job)  # it may have been damaged on its way only
+
+
+def _checked(job: _Job) -> int:
+    cells, write_id, cell, _ = job
+    data = cells.storage.get(cells.path(write_id, cell))
+    if data is None:
+        raise cells.lost(write_id, cell)
+    cells.codec.check(data)
     return len(data)
 
 
