@@ -1,4 +1,4 @@
-"""Opening fsspec filesystems: their options, secrets, errors and requests in flight."""
+"""What all that goes through fsspec needs: secrets, errors and requests in flight."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from hubzarr.errors import HubzarrError, InvalidError, StorageError, UnsupportedError
+from hubzarr.errors import HubzarrError, InvalidError, UnsupportedError
 from hubzarr.storage.base import storage_error
+from hubzarr.storage.failures import explained, failure_of
+from hubzarr.storage.filesystems import shared_filesystem
 
 __all__ = [
     "answering",
@@ -41,25 +43,22 @@ def check_url(url: str) -> None:
 
 
 def open_filesystem(url: str, options: Mapping[str, Any]) -> tuple[Any, str]:
-    """Return a new filesystem and the path that the URL has in it."""
-    from fsspec.core import url_to_fs
-
+    """Return a filesystem and the path that the URL has in it."""
     protocol = url.partition("://")[0]
-    defaults = {"auto_mkdir": True} if protocol in ("file", "local") else {}
-    fixed = {"use_listings_cache": False, "skip_instance_cache": True}
     try:
-        fs, base = url_to_fs(url, **(defaults | dict(options) | fixed))
+        return shared_filesystem(url, options)
     except ImportError as error:
         extra = _EXTRAS.get(protocol)
         advice = f"pip install 'hubzarr[{extra}]'" if extra else str(error)
         raise UnsupportedError(
             f"can't open {url!r}: support for {protocol}:// is not installed; {advice}"
         ) from error
+    except HubzarrError:
+        raise
     except ValueError as error:
         raise UnsupportedError(f"can't open {url!r}: {error}") from error
     except Exception as error:
         raise translated(error, "open", url) from error
-    return fs, base
 
 
 def gather[T](ask: Callable[[Any, T], Any], fs: Any, items: Sequence[T], limit: int) -> list[Any]:
@@ -95,18 +94,12 @@ def translated(error: Exception, verb: str, where: str) -> HubzarrError:
     """Turn whatever a filesystem raises into one of our errors."""
     if isinstance(error, HubzarrError):
         return error
-    if isinstance(error, OSError):
-        if error.errno is None:
-            error.errno = _code_of(error)
-        return storage_error(error, verb, where)
-    text = re.sub(r"\s+", " ", str(error)) or "no details"
-    name = type(error).__name__
-    return StorageError(
-        f"can't {verb} {where!r}: {name}: {text}; check the address, the credentials and the "
-        "network, then try again",
-        path=where,
-        reason=name,
-    )
+    failure = failure_of(error)
+    if failure.status or failure.code or failure.fault or not isinstance(error, OSError):
+        return explained(failure, verb, where)
+    if error.errno is None:
+        error.errno = _code_of(error)
+    return storage_error(error, verb, where)
 
 
 def _code_of(error: OSError) -> int | None:

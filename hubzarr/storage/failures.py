@@ -97,7 +97,7 @@ def failure_of(error: BaseException) -> Failure:
         fault="" if status else _fault_of(error),
         tries=1 + int(found[1]) if (found := _TRIES.search(head)) else 1,
         seconds=float(seconds[1]) if seconds else None,
-        text=_shortened(head) or type(error).__name__,
+        text=f"{type(error).__name__}: {_shortened(head) or 'no details'}",
     )
 
 

@@ -12,6 +12,7 @@ What differs between stores, and what this module does about it:
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 import threading
@@ -20,6 +21,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from hubzarr.config import merged_options
 from hubzarr.errors import HubzarrError, ReadOnlyError, StorageError, UnsupportedError
 from hubzarr.storage.base import Counters, Data, check_range, joined
 from hubzarr.storage.connect import (
@@ -30,6 +32,11 @@ from hubzarr.storage.connect import (
     translated,
     without_secrets,
 )
+from hubzarr.storage.creating import create_once
+from hubzarr.storage.failures import Failure, explained
+from hubzarr.storage.listing import names_after
+from hubzarr.storage.patience import Patience
+from hubzarr.storage.web import is_passing, web_info
 
 __all__ = ["FsspecStorage"]
 
@@ -37,8 +44,8 @@ _CREATES = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "memory"}
 # Here an overwrite is atomic too; elsewhere it takes a temporary object and a rename.
 _OVERWRITES = _CREATES | {"oss", "oci", "http", "https"}
 _READ_ONLY = frozenset({"http", "https", "github", "zip", "tar"})
+_HTTP = frozenset({"http", "https"})
 _TEMPORARY = ".tmp-"
-_ATTEMPTS = 5
 _BULK = 1000
 _LARGE = 1 << 24
 # A create above this could be sent in parts, which not every store creates atomically.
@@ -82,7 +89,9 @@ class FsspecStorage:
         self.atomic_create = self.protocol in _CREATES
         self.counters = Counters()
         self._options = dict(options or {})
-        self._ranges: bool | None = None if self.protocol in ("http", "https") else True
+        self._patience = Patience.taken_from(dict(self._options))
+        self._ranges: bool | None = None if self.protocol in _HTTP else True
+        self._has_read = False
         self._connect()
         self.concurrency = 32 if self._fs.async_impl else 1
 
@@ -160,7 +169,14 @@ class FsspecStorage:
 
     def list_dir(self, path: str, after: str = "", limit: int | None = None) -> list[str]:
         """Return the sorted names of direct children; those of directories end in ``/``."""
+        self._check_lists(after, limit)
         full = self._full(path)
+        if after or limit is not None:
+            names = self._read(
+                path, lambda fs: names_after(fs, self.protocol, full, after, limit), verb="list"
+            )
+            if names is not None:
+                return sorted(names)[:limit]
         entries = self._read(path, lambda fs: fs.ls(full, detail=True), verb="list") or ()
         found = set()
         for entry in entries:
@@ -171,6 +187,7 @@ class FsspecStorage:
 
     def list_all(self, prefix: str) -> Iterator[str]:
         """Yield the path of every object below the directory `prefix` ('' for all)."""
+        self._check_lists(prefix or "/")
         full = self._full(prefix)
         names = self._read(prefix, lambda fs: fs.find(full), verb="list") or ()
         start = prefix + "/" if prefix else ""
@@ -213,32 +230,20 @@ class FsspecStorage:
         of ours won, though its answer was lost. So `data` should name its writer.
         """
         content = joined(data)
+        self._check_writable(path)
         if not self.atomic_create:
             return self._create_alone(path, content)
-        full = self._full(path)
-        options: dict[str, Any] = {"mode": "create"}
-        if len(content) > _ONE_PART:
-            options["chunksize"] = len(content) + 1
-        for attempt in range(_ATTEMPTS):
-            try:
-                self._write(path, lambda fs: fs.pipe_file(full, content, **options))
-            except StorageError as error:
-                if error.reason in ("EACCES", "EPERM", "ENOENT"):
-                    raise
-                stored = self.get(path)
-                if stored is not None:
-                    self._count_write(content)
-                    return stored == content
-                if attempt == _ATTEMPTS - 1:
-                    raise
-                time.sleep(random.uniform(0.5, 1.5) * 0.05 * 2**attempt)
-            else:
-                break
+        if self.single_writer and (stored := self.get(path)) is not None:
+            return stored == content
+        created = create_once(
+            lambda: self._attempt(path, content), lambda: self.get(path), content, self._patience
+        )
         self._count_write(content)
-        return True
+        return created
 
     def delete(self, paths: Iterable[str]) -> None:
         """Delete objects; missing ones are fine."""
+        self._check_writable("", "delete")
         full = [self._full(path) for path in paths]
         fs = self._filesystem()
         if not fs.async_impl:
@@ -288,34 +293,74 @@ class FsspecStorage:
 
     def _read[T](self, path: str, ask: Callable[[Any], T], verb: str = "read") -> T | None:
         """Ask the filesystem; None means that the object or directory is missing."""
+        for failures in itertools.count(1):
+            try:
+                answer = self._ask(ask)
+            except (NotADirectoryError, IsADirectoryError):
+                return None
+            except MemoryError:
+                raise
+            except Exception as error:
+                failed = translated(error, verb, f"{self.url}/{path}")
+                if self._is_missing(error, failed, verb):
+                    return None
+                if verb == "list" and failed.fields.get("status") == 403:
+                    raise UnsupportedError(failed.message) from error
+                if not self._may_pass(failed, failures):
+                    raise failed from error
+                time.sleep(self._patience.pause(failures, random.uniform(0.5, 1.0)))
+            else:
+                self._has_read = True
+                return answer
+        return None
+
+    def _ask[T](self, ask: Callable[[Any], T]) -> T:
         fs = self._filesystem()
-        try:
-            if fs.async_impl:
-                return ask(fs)
-            with self._lock:
-                return ask(fs)
-        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-            return None
-        except MemoryError:
-            raise
-        except Exception as error:
-            raise translated(error, verb, f"{self.url}/{path}") from error
+        if fs.async_impl:
+            return ask(fs)
+        with self._lock:
+            return ask(fs)
+
+    def _is_missing(self, error: Exception, failed: HubzarrError, verb: str) -> bool:
+        fields = failed.fields
+        if isinstance(error, FileNotFoundError):
+            return fields.get("code") not in ("NoSuchBucket", "ContainerNotFound")
+        # So says a store to those who may read but not list.
+        return fields.get("status") == 403 and verb == "read" and self._has_read
+
+    def _may_pass(self, failed: HubzarrError, failures: int) -> bool:
+        """Whether to try again: the clients of object stores have done so themselves."""
+        if self.protocol not in _HTTP or failures > self._patience.retries:
+            return False
+        return is_passing(str(failed.fields.get("status") or failed.fields.get("reason")))
 
     def _write(self, path: str, ask: Callable[[Any], object]) -> None:
-        fs = self._filesystem()
         where = f"{self.url}/{path}"
-        if self.protocol in _READ_ONLY:
-            raise ReadOnlyError(f"can't write {where!r}: {self.protocol} stores are read-only")
+        self._check_writable(path)
         try:
-            if fs.async_impl:
-                ask(fs)
-            else:
-                with self._lock:
-                    ask(fs)
+            self._ask(ask)
         except NotImplementedError as error:
             raise ReadOnlyError(f"can't write {where!r}: this store is read-only") from error
+        except FileNotFoundError as error:
+            if self.protocol not in _CREATES:
+                raise translated(error, "write", where) from error
+            missing = Failure(status=404, code="NoSuchBucket")
+            raise explained(missing, "write", where) from error
         except Exception as error:
             raise translated(error, "write", where) from error
+
+    def _check_writable(self, path: str, verb: str = "write") -> None:
+        if self.protocol in _READ_ONLY:
+            raise ReadOnlyError(
+                f"can't {verb} '{self.url}/{path}': {self.protocol} stores are read-only"
+            )
+
+    def _check_lists(self, after: str = "", limit: int | None = None) -> None:
+        """Refuse to list on a web server where every name must be there."""
+        if self.protocol in _HTTP and (after or limit is not None):
+            raise UnsupportedError(
+                f"can't list {self.url!r}: a web server does not tell all that it holds"
+            )
 
     def _gather[T](self, ask: Callable[[Any, T], Any], items: Sequence[T]) -> list[Any]:
         """Ask about all items at once, and return answers and exceptions in order."""
@@ -340,8 +385,23 @@ class FsspecStorage:
 
     def _info(self, path: str) -> dict[str, Any] | None:
         full = self._full(path)
-        info = self._read(path, lambda fs: fs.info(full))
+        ask = web_info if self.protocol in _HTTP else _info
+        info = self._read(path, lambda fs: ask(fs, full))
         return info if info is not None and info["type"] == "file" else None
+
+    def _attempt(self, path: str, content: bytes) -> bool:
+        """Ask once to create an object; False if the store says that the name is taken."""
+        full = self._full(path)
+        options: dict[str, Any] = {"mode": "create"}
+        if len(content) > _ONE_PART:
+            options["chunksize"] = len(content) + 1
+        try:
+            self._write(path, lambda fs: fs.pipe_file(full, content, **options))
+        except StorageError as error:
+            if error.reason == "EEXIST" or error.fields.get("status") == 412:
+                return False
+            raise
+        return True
 
     def _create_alone(self, path: str, content: bytes) -> bool:
         if not self.single_writer:
@@ -367,9 +427,15 @@ class FsspecStorage:
         self.counters.write_bytes += len(content)
 
 
+def _info(fs: Any, path: str) -> dict[str, Any]:
+    found: dict[str, Any] = fs.info(path)
+    return found
+
+
 def _remove(fs: Any, path: str) -> None:
     fs.rm_file(path)
 
 
 def _reopen(url: str, options: dict[str, Any], single_writer: bool) -> FsspecStorage:
-    return FsspecStorage(url, options, single_writer=single_writer)
+    # Secrets are where this process finds them, such as in the config file.
+    return FsspecStorage(url, merged_options(url, options), single_writer=single_writer)

@@ -22,13 +22,13 @@ from hubzarr.errors import (
     StorageError,
     UnsupportedError,
 )
-from hubzarr.storage import FsspecStorage, MemoryStorage, open_storage, remote
+from hubzarr.storage import FsspecStorage, MemoryStorage, creating, open_storage
 from hubzarr.storage.connect import without_secrets
 
 
 @pytest.fixture
 def store(monkeypatch):
-    monkeypatch.setattr(remote.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(creating.time, "sleep", lambda seconds: None)
     return FsspecStorage(f"memory://test-{uuid.uuid4().hex}")
 
 
