@@ -11,7 +11,7 @@ from hubzarr.storage.base import Storage
 from hubzarr.storage.cached import CachedStorage
 from hubzarr.storage.unreachable import UnreachableStorage
 
-__all__ = ["with_cache"]
+__all__ = ["server_of", "with_cache"]
 
 _NO_CACHE: Final = "set cache_dir to the folder of a disk cache, or go online with offline=False"
 _PREFETCH: Final = "go online (offline=False) and read it, or keep it with `hubzarr prefetch NAME`"
@@ -44,12 +44,18 @@ def with_cache(url: str, options: Mapping[str, Any], open_store: Callable[[], St
     if config.cache_dir is None or inner.is_local:
         return inner
     return CachedStorage(
-        inner, config.cache_dir, config.cache_size, config.offline, _server_of(options)
+        inner, config.cache_dir, config.cache_size, config.offline, server_of(options)
     )
 
 
-def _server_of(options: Mapping[str, Any]) -> str:
-    """The server that options name, if any."""
+def server_of(options: Mapping[str, Any]) -> str:
+    """The server that options name, '' if none; without passwords.
+
+    Examples
+    --------
+    >>> server_of({"endpoint_url": "https://ann:secret@minio:9000/"})
+    'https://minio:9000'
+    """
     client = options.get("client_kwargs")
     tables = [options, client if isinstance(client, Mapping) else {}]
     found = (str(table[key]) for table in tables for key in _SERVERS if table.get(key))
