@@ -79,6 +79,7 @@ _LIBRARIES: Final = {
 }  # fmt: skip
 _KINDS: Final = {
     "ObjectStorage": "obstore",
+    "HttpStorage": "obstore",
     "LocalStorage": "local disk",
     "MemoryStorage": "memory",
 }

@@ -42,6 +42,11 @@ class Examination:
         self.gone = False
         self._told = told
 
+    @property
+    def only_reads(self) -> bool:
+        """Whether the store is of a kind that nobody lists or writes: HTTP."""
+        return self.storage.url.startswith(("http://", "https://"))
+
     def path(self, name: str) -> str:
         """A path in the folder of this examination."""
         return f"{self.folder}/{name}"

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from hubzarr.errors import HubzarrError, UnsupportedError
+from hubzarr.errors import HubzarrError, ReadOnlyError, UnsupportedError
 from hubzarr.storage.base import Storage
 from hubzarr.storage.local import LocalStorage
 from hubzarr.storage.probing.checks import CHECKS, NEEDED, RACES, lists, race_of, reads, writes
@@ -47,8 +47,10 @@ def probe(
     exam = Examination(storage, dict(options or {}), told)
     absent = isinstance(storage, LocalStorage) and not os.path.exists(storage.root)
     try:
-        exam.run("list", lists)
-        if exam.run("write", writes):
+        listed = exam.run("list", lists)
+        if not (listed or exam.denied("list") or exam.only_reads):
+            pass  # out of reach: nothing else can work
+        elif exam.run("write", writes):
             for name, check in CHECKS:
                 exam.run(name, check)
             if processes and open_again:
@@ -71,7 +73,7 @@ def probe(
 def _clean(exam: Examination, absent: bool) -> str:
     """Delete what was written; what to say if that fails."""
     storage = exam.storage
-    if exam.checks and not exam.passed("write"):
+    if not exam.tried("write") or not exam.passed("write"):
         return ""
     try:
         within(_CLEANING, lambda: storage.delete_dir(exam.folder))
@@ -84,7 +86,7 @@ def _clean(exam: Examination, absent: bool) -> str:
 
 
 def _verdict(exam: Examination) -> tuple[Verdict, str]:
-    if not exam.passed("write"):
+    if not exam.tried("write") or not exam.passed("write"):
         return _without_writing(exam)
     if exam.gone:
         return "unusable", "The store stopped answering: check the network, then try again."
@@ -104,15 +106,20 @@ def _verdict(exam: Examination) -> tuple[Verdict, str]:
 
 
 def _without_writing(exam: Examination) -> tuple[Verdict, str]:
-    readable = exam.passed("read") and (exam.passed("list") or exam.tried("read"))
-    if exam.denied("write") and readable:
-        return "read-only", "Reading works; to write, ask for the right to create objects."
+    error = exam.errors.get("list") or exam.errors.get("write")
     if exam.gone:
         return "unusable", "It does not answer: check the address and the network."
-    if exam.denied("write") and exam.denied("list"):
+    if exam.denied("write") and exam.passed("list", "read"):
+        if isinstance(exam.errors["write"], ReadOnlyError):
+            return "read-only", "Stores of this kind only read."
+        return "read-only", "Reading works; to write, ask for the right to create objects."
+    if exam.denied("write") and exam.tried("read") and exam.passed("read"):
+        return "read-only", "Single objects can be read, but nothing can be listed."
+    if exam.denied("list"):
         return "unusable", "Access is denied: check the credentials and their rights."
-    failed = next(check for check in exam.checks if check.ok is False)
-    return "unusable", f"It can't be used: {failed.name} failed."
+    if error is not None and error.fields.get("reason") == "ENOENT":
+        return "unusable", "There is no such place; hubzarr configure --create makes it."
+    return "unusable", ""
 
 
 def _without_creation(exam: Examination) -> str:
