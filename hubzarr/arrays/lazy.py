@@ -22,7 +22,7 @@ from hubzarr.arrays.streaming import Kind, Reduction, Slices, cut_view, run_bloc
 from hubzarr.engine.array import ArrayEngine
 from hubzarr.engine.statistics import Job, measure_jobs, plan_box, settle
 from hubzarr.errors import UnsupportedError
-from hubzarr.indexing import Transform
+from hubzarr.indexing import Transform, apply
 from hubzarr.stats import Rows, merge_channels, row_dtype
 
 if TYPE_CHECKING:
@@ -127,6 +127,22 @@ class Graph:
         made: dask.array.Array = array.Array(graph, self.name, chunks, dtype=dtype, meta=meta)
         return made
 
+    def blocks(
+        self, chunks: tuple[tuple[int, ...], ...], dtype: np.dtype[Any], work: Callable[..., Any]
+    ) -> dask.array.Array:
+        """The array whose chunks `work` makes of their slices of it.
+
+        The scheduler unrolls such a graph itself, and fuses it with what follows.
+        """
+        from dask.layers import ArraySliceDep
+
+        axes = tuple(range(len(chunks)))
+        made: dask.array.Array = _dask()[0].blockwise(
+            work, axes, ArraySliceDep(chunks), axes, name=self.name, dtype=dtype,
+            meta=np.empty((0,) * len(chunks), dtype), align_arrays=False,
+        )  # fmt: skip
+        return made
+
     def single(self, value: Any) -> dask.array.Array:
         """An array that is known already."""
         value = np.asarray(value)
@@ -160,14 +176,14 @@ class Constant:
 
 
 @dataclass(frozen=True, slots=True)
-class ReadPart:
-    """Reads a view."""
+class ReadBlock:
+    """Reads a block of a view."""
 
     source: Source
-    part: Transform
+    view: Transform
 
-    def __call__(self) -> Any:
-        return open_engine(self.source).read(self.part)
+    def __call__(self, where: tuple[slice, ...]) -> Any:
+        return open_engine(self.source).read(apply(self.view, where))
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,7 +273,4 @@ def _elements(graph: Graph, source: Source, engine: ArrayEngine, t: Transform) -
         return graph.single(np.empty(t.shape, dtype))
     cuts = cut_view(engine, t, (), TASK_BYTES, TASK_BYTES)
     spans = _spans(cuts.tiles, Reduction("count", (), False, 0, None), t.ndim)
-    for tile, index in zip(cuts.tiles, product(*[range(len(s)) for s in spans]), strict=True):
-        (part,) = cuts.parts(t, tile, [()])
-        graph.chunk(index, ReadPart(source, part))
-    return graph.array(spans, dtype)
+    return graph.blocks(spans, dtype, ReadBlock(source, t))

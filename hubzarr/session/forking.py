@@ -19,7 +19,14 @@ from hubzarr.history.documents import copied
 from hubzarr.history.manifest import Node
 from hubzarr.indexing import Box
 from hubzarr.session.cells import CellMerge
-from hubzarr.session.forking_parts import Fork, Written, combine, flattened, layout_of
+from hubzarr.session.forking_parts import (
+    Fork,
+    Written,
+    combine,
+    flattened,
+    layout_of,
+    without_secrets_here,
+)
 from hubzarr.session.forking_writer import ForkWriter, open_fork, write_block
 from hubzarr.session.state import ArrayState, is_array
 from hubzarr.table.table import Table, TableDraft
@@ -36,6 +43,7 @@ __all__ = [
     "layout_of",
     "merge_forks",
     "open_fork",
+    "without_secrets_here",
     "write_block",
 ]
 

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from hubzarr.engine.objects import CellStore
+from hubzarr.errors import StorageError
 from hubzarr.history.manifest import Node
 from hubzarr.indexing import Box
 from hubzarr.stats import Rows
 from hubzarr.storage.base import Storage
 
-__all__ = ["Fork", "Written", "combine", "layout_of"]
+__all__ = ["Fork", "Written", "combine", "flattened", "layout_of", "without_secrets_here"]
 
 type Array = np.ndarray[Any, Any]
 type Document = dict[str, Any]
@@ -156,3 +158,18 @@ def layout_of(cells: CellStore, document: Document) -> str:
     kept = {key: value for key, value in document.items() if key not in _APART}
     text = json.dumps([cells.storage.url, cells.home, kept], sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+@contextlib.contextmanager
+def without_secrets_here(storage: Storage) -> Iterator[None]:
+    """Tell why a worker may be refused where the owner is not: its storage came by pickle."""
+    try:
+        yield
+    except StorageError as error:
+        if storage.is_local:
+            raise
+        raise StorageError(
+            f"{error.message} (passwords and keys don't travel with tasks: give them to each "
+            "worker in its environment, or in a config file with this root)",
+            **error.fields,
+        ) from error

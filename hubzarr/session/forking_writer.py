@@ -23,7 +23,7 @@ from hubzarr.errors import InvalidError, InvalidTypeError, NotFoundError
 from hubzarr.history.nodes import nodes_of
 from hubzarr.history.versions import read_manifest
 from hubzarr.indexing import Box, Piece, box_pieces
-from hubzarr.session.forking_parts import Fork, Written, layout_of
+from hubzarr.session.forking_parts import Fork, Written, layout_of, without_secrets_here
 from hubzarr.session.state import shape_of, side_of
 from hubzarr.stats import Rows
 from hubzarr.table.reader import PageReader
@@ -96,7 +96,8 @@ class ForkWriter:
 
     def __init__(self, fork: Fork) -> None:
         storage = fork.storage
-        manifest = read_manifest(storage, fork.version, fork.number)
+        with without_secrets_here(storage):
+            manifest = read_manifest(storage, fork.version, fork.number)
         if manifest is None or manifest.commit.id != fork.commit:
             raise NotFoundError(
                 f"this process finds no commit {fork.version}@{fork.number} of {fork.name} at "
