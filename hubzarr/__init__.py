@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from hubzarr import errors
     from hubzarr.api import (
         array,
+        cache_info,
         catalog,
+        clear_cache,
         clone,
         copy,
         dataset,
@@ -63,7 +65,9 @@ __all__ = [
     "Tensor",
     "View",
     "array",
+    "cache_info",
     "catalog",
+    "clear_cache",
     "clone",
     "compose",
     "compute",

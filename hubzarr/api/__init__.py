@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hubzarr.api.caching import cache_info, clear_cache
 from hubzarr.api.creation import array
 from hubzarr.api.datasets import dataset, deepcopy, empty, like
 from hubzarr.api.doctoring import doctor
@@ -15,7 +16,9 @@ from hubzarr.config import configure
 
 __all__ = [
     "array",
+    "cache_info",
     "catalog",
+    "clear_cache",
     "clone",
     "configure",
     "copy",

@@ -11,6 +11,7 @@ from typing import Final
 
 import hubzarr as hub
 from hubzarr.cli import (
+    caching,
     cataloguing,
     changing,
     configuring,
@@ -56,6 +57,7 @@ COMMANDS: Final = (
     *changing.COMMANDS,
     *pushing.COMMANDS,
     *transferring.COMMANDS,
+    *caching.COMMANDS,
     *configuring.COMMANDS,
     *doctoring.COMMANDS,
     Command(
