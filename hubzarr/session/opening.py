@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -10,7 +11,7 @@ from typing import Any
 from hubzarr.errors import DamagedError, ExistsError, NotFoundError, UnsupportedError
 from hubzarr.history.heads import head
 from hubzarr.history.log import ancestors, extended
-from hubzarr.history.manifest import Manifest, Node
+from hubzarr.history.manifest import Manifest, Node, decode
 from hubzarr.history.nodes import with_nodes
 from hubzarr.history.versions import (
     create_manifest,
@@ -21,6 +22,7 @@ from hubzarr.names import parse_point
 from hubzarr.session.commit import new_commit, store
 from hubzarr.session.session import Session
 from hubzarr.storage.base import Storage
+from hubzarr.storage.cached import CachedStorage
 from hubzarr.table.reader import PageReader
 from hubzarr.threads import map_all
 
@@ -146,7 +148,8 @@ def open_session(
     NotFoundError
         No such version or point; the message lists what there is.
     """
-    newest, manifest = _newest_and_numbered(storage, version, point)
+    kept = _kept_commit(storage, version, point)
+    newest, manifest = (kept, kept) if kept else _newest_and_numbered(storage, version, point)
     if newest is None or newest.commit.state == "deleted":
         raise _no_version(storage, version, name, newest)
     if point is None:
@@ -198,6 +201,19 @@ def _newest_and_numbered(
             raise found
         return numbered, numbered
     return found, numbered
+
+
+def _kept_commit(storage: Storage, version: str, point: str | None) -> Manifest | None:
+    """The commit with the id in a point, if the disk cache has it: no request then."""
+    wanted = None if point is None else parse_point(point)
+    if not isinstance(storage, CachedStorage) or not isinstance(wanted, str):
+        return None
+    data = storage.manifest_of(wanted)
+    with contextlib.suppress(DamagedError):
+        manifest = None if data is None else decode(data, f"of commit {wanted}")
+        if manifest is not None and manifest.commit.version == version:
+            return manifest
+    return None
 
 
 def _batch(storage: Storage) -> int:

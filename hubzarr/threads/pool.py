@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from typing import Any, Final
 
 from hubzarr.config import get_config
 from hubzarr.threads.tasks import Pool, Task
 
-__all__ = ["at_once", "in_pool", "map_all", "submit"]
+__all__ = ["at_once", "in_pool", "map_all", "submit", "threads_for"]
+
+
+#: Seconds that an interrupted caller waits for tasks that were begun.
+GRACE: Final = 1.0
 
 
 class _Pools:
@@ -70,7 +76,8 @@ def map_all[S, T](
 
     Runs in the caller's thread when there is only one task: a hop to another thread
     costs more than a small read. The first error is raised after all tasks have ended,
-    so that nothing goes on behind the caller's back.
+    so that nothing goes on behind the caller's back. Ctrl-C waits for them only `GRACE`
+    seconds: a store that doesn't answer must not keep anybody from leaving.
     """
     if len(items) <= batch or in_pool() or threads_for(concurrency) == 1:
         return [work(item) for item in items]
@@ -93,12 +100,21 @@ def map_all[S, T](
         failure = error
         for task in tasks:
             task.cancel()  # what has not begun
-    while failure is not None:
-        try:
-            for task in tasks:
-                task.wait()  # an interrupt ends our waiting, not the work
-            raise failure
-        except KeyboardInterrupt as again:
-            if again is failure:
-                raise
+    if failure is not None:
+        _let_end(tasks, failure)
+        raise failure
     return out
+
+
+def _let_end(tasks: Sequence[Task[Any]], failure: BaseException) -> None:
+    """Wait for tasks that were begun, after an interrupt not for long."""
+    limit = None
+    while True:
+        try:
+            if limit is None and isinstance(failure, KeyboardInterrupt):
+                limit = time.monotonic() + GRACE
+            for task in tasks:
+                task.wait(-1 if limit is None else max(0.0, limit - time.monotonic()))
+            return
+        except KeyboardInterrupt as again:
+            failure = again

@@ -68,10 +68,12 @@ class Task[T]:
         """Whether it has ended."""
         return not self._finished.locked()
 
-    def wait(self) -> None:
-        """Wait until it has ended."""
-        with self._finished:
-            pass
+    def wait(self, seconds: float = -1) -> bool:
+        """Wait until it has ended, for so many seconds at most; tell whether it has."""
+        if not self._finished.acquire(timeout=seconds):
+            return False
+        self._finished.release()
+        return True
 
     def exception(self) -> BaseException | None:
         """What it raised, once it has ended."""

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import hubzarr as hub
-from hubzarr.engine import pool
+from hubzarr.threads import pool
 from hubzarr.engine.cache import SLAB, ChunkCache
 from hubzarr.engine.statistics import box_rows
 from hubzarr.session import autosync, open_session
