@@ -7,6 +7,7 @@ from typing import Any
 from hubzarr.api.opening import opened
 from hubzarr.config import get_config
 from hubzarr.errors import ExistsError, InvalidNameError, NotFoundError
+from hubzarr.history.hints import forget_hints
 from hubzarr.names import DEFAULT_VERSION, parse_name
 from hubzarr.session import Session, branching, create_version
 from hubzarr.session.copying import copy_version, count_copy, move_repository
@@ -201,4 +202,5 @@ def delete(name: str, *, force: bool = False, storage_options: Options = None) -
     for manifest in chosen:
         branching.delete_version(storage, manifest.commit.version, author, force=force)
     if parsed.version is None:
+        forget_hints(storage)
         storage.delete_dir("")

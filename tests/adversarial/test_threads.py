@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 import hubzarr as hub
-from hubzarr.threads import pool
 from hubzarr.engine.cache import SLAB, ChunkCache
 from hubzarr.engine.statistics import box_rows
 from hubzarr.session import autosync, open_session
 from hubzarr.storage.faulty import Fault, FaultyStorage
+from hubzarr.threads import pool
 from tests.session.support import content, read, repository, write
 
 
