@@ -11,7 +11,7 @@ from hubzarr.history.versions import list_versions
 from hubzarr.progress import progress
 from hubzarr.session.opening import check_writable_store, create_version
 from hubzarr.session.session import Session
-from hubzarr.session.transferring import Carrier, Contents, Transfer, transfer
+from hubzarr.session.transferring import Carrier, Contents, Transfer, past_cache, transfer
 from hubzarr.storage.base import Storage
 from hubzarr.threads import map_all
 
@@ -75,10 +75,11 @@ def count_copy(origin: Session, target: Storage, version: str) -> Transfer:
 def _carry(
     origin: Session, target: Storage, *, verify: bool = False, only_count: bool = False
 ) -> Carrier:
-    contents = Contents(origin.storage, thorough=verify)
+    source, target = past_cache(origin.storage), past_cache(target)
+    contents = Contents(source, thorough=verify)
     with progress(None, f"copying {origin.name}:{origin.version}, objects") as bar:
         carrier = Carrier(
-            origin.storage, target, thorough=verify, only_count=only_count, ask_always=True, bar=bar
+            source, target, thorough=verify, only_count=only_count, ask_always=True, bar=bar
         )
         carrier.carry(contents.state(origin.manifest))
     return carrier
@@ -89,6 +90,8 @@ def all_goals(source: Storage, target: Storage | None = None) -> dict[str, int]:
 
     Of deleted ones those only that a target has too, if one is given.
     """
+    source = past_cache(source)
+    target = None if target is None else past_cache(target)
     names = list_versions(source)
     heads = map_all(lambda name: head(source, name), names, source.concurrency)
     out = {}

@@ -7,7 +7,7 @@ import pytest
 
 import hubzarr as hub
 from hubzarr.session.copying import all_goals
-from hubzarr.session.transferring import transfer
+from hubzarr.session.transferring import past_cache, transfer
 from hubzarr.storage import open_storage
 from tests.datasets.support import columns, create, numbers, url_of
 from tests.transfer.support import check_same, check_whole, heads
@@ -79,3 +79,24 @@ def test_a_push_through_a_bad_network_ends_right(s3, proxy, tmp_path):
     check_same(source, clean)
     assert heads(clean) == heads(source)
     check_whole(clean)
+
+
+def test_the_disk_cache_does_not_tell_what_a_bucket_has(s3, tmp_path):
+    """A bucket that was emptied gets everything again, though it is in the cache."""
+    start = str(tmp_path / "first")
+    ds = create(start, range(10))
+    url = s3.url("x")
+    try:
+        hub.configure(cache_dir=str(tmp_path / "cache"))
+        hub.push(start, url, storage_options=s3.options)
+        there = hub.load(url, storage_options=s3.options)
+        assert numbers(there) == list(range(10))
+        there.close()
+        bare = past_cache(open_storage(url, s3.options))
+        bare.delete(list(bare.list_all("")))
+        assert hub.push(start, url, storage_options=s3.options).skipped == 0
+        check_whole(bare)
+        check_same(open_storage(start), bare)
+        assert numbers(hub.load(url, storage_options=s3.options)) == numbers(ds)
+    finally:
+        hub.configure(cache_dir=None)

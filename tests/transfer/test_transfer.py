@@ -401,6 +401,9 @@ class TestDamage:
             def __getattr__(self, name):
                 return getattr(source, name)
 
+            def distrust(self, path):
+                return True
+
             def get(self, path):
                 data = source.get(path)
                 if path.startswith("data/") and path not in self.failed:

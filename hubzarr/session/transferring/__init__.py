@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
-from hubzarr.session.transferring.carrying import Carrier
+from hubzarr.session.transferring.carrying import Carrier, past_cache
 from hubzarr.session.transferring.contents import Contents, Item
 from hubzarr.session.transferring.grafting import Graft, plan_graft
 from hubzarr.session.transferring.transfer import Transfer, transfer
 
-__all__ = ["Carrier", "Contents", "Graft", "Item", "Transfer", "plan_graft", "transfer"]
+__all__ = [
+    "Carrier",
+    "Contents",
+    "Graft",
+    "Item",
+    "Transfer",
+    "past_cache",
+    "plan_graft",
+    "transfer",
+]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
@@ -13,9 +12,10 @@ from hubzarr.errors import DamagedError, StorageError
 from hubzarr.progress import Progress
 from hubzarr.session.transferring.contents import Item
 from hubzarr.storage.base import Storage
+from hubzarr.storage.cached import CachedStorage
 from hubzarr.threads import Task, at_once, in_pool, map_all, submit, threads_for
 
-__all__ = ["Carrier"]
+__all__ = ["Carrier", "past_cache"]
 
 #: Objects that are looked for together.
 BATCH: Final = 256
@@ -28,6 +28,14 @@ LOCAL_BYTES: Final = 4 << 20
 WORTH_LISTING: Final = 4
 #: Names of objects that are remembered from listings.
 NAMES_KEPT: Final = 1_000_000
+
+
+def past_cache(storage: Storage) -> Storage:
+    """The store itself: what is kept of it on this disk says nothing of what it has now.
+
+    Nor should a transfer drive out of the cache what is read every day.
+    """
+    return storage.inner if isinstance(storage, CachedStorage) else storage
 
 
 class Carrier:
@@ -147,15 +155,19 @@ class Carrier:
 
     def _sound(self, item: Item) -> bytes:
         """The content of an object; read again if it was damaged on its way."""
-        with contextlib.suppress(DamagedError):
-            return self._read(item)
         try:
             return self._read(item)
         except DamagedError as error:
-            raise DamagedError(
-                f"{self.source.url}: {error}; restore it from a copy, then try again",
-                path=item.path,
-            ) from error
+            failure = error
+        try:
+            if self.source.distrust(item.path):
+                return self._read(item)
+        except DamagedError as error:
+            failure = error
+        raise DamagedError(
+            f"{self.source.url}: {failure}; restore it from a copy, then try again",
+            path=item.path,
+        ) from failure
 
     def _read(self, item: Item) -> bytes:
         data = self.source.get(item.path)

@@ -16,6 +16,7 @@ from hubzarr.history.heads import head
 from hubzarr.history.log import extended
 from hubzarr.history.manifest import Commit, Manifest, encode
 from hubzarr.history.versions import read_manifest
+from hubzarr.session.transferring.carrying import past_cache
 from hubzarr.session.transferring.planning import common_number
 from hubzarr.session.transferring.publishing import publish, same_id
 from hubzarr.storage.base import Storage
@@ -117,6 +118,7 @@ def plan_graft(source: Storage, target: Storage, version: str, number: int, name
     ConflictError
         The target has a version of that name with other commits.
     """
+    source, target = past_cache(source), past_cache(target)
     newest = head(target, name)
     if newest is None:
         theirs = head(target, version)

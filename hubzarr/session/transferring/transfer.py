@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import batched
+from itertools import batched, chain, islice
 from typing import Final
 
 from hubzarr.errors import DamagedError, InvalidError
@@ -14,17 +14,20 @@ from hubzarr.history.manifest import Commit, Manifest
 from hubzarr.history.versions import manifest_path, read_manifest
 from hubzarr.progress import progress
 from hubzarr.session.opening import check_writable_store
-from hubzarr.session.transferring.carrying import Carrier
+from hubzarr.session.transferring.carrying import Carrier, past_cache
 from hubzarr.session.transferring.contents import Contents, Item
 from hubzarr.session.transferring.grafting import Graft
 from hubzarr.session.transferring.planning import MANIFESTS, conflict, plan, read_manifests
 from hubzarr.session.transferring.publishing import publish
 from hubzarr.storage.base import Storage
+from hubzarr.threads import map_all
 
 __all__ = ["Transfer", "transfer"]
 
 #: States that are kept for comparison with those that follow them.
 STATES_KEPT: Final = 16
+#: Objects of each commit that are found out before those of earlier commits are copied.
+AHEAD: Final = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +107,7 @@ def transfer(
     ConflictError
         The target has commits that the source lacks.
     """
+    source, target = past_cache(source), past_cache(target)
     if source.url == target.url:
         raise InvalidError(f"{source.url} is both source and target: name another place")
     if not dry_run:
@@ -159,12 +163,23 @@ class _Run:
                 raise conflict(self.source, self.target, manifest.commit.version)
 
     def _items(self, manifests: Sequence[Manifest]) -> Iterator[Item]:
+        walks = []
         for manifest in manifests:
-            grafted = self.graft is not None and manifest.commit.version == self.graft.version
-            bases = self.states.parents(manifest.commit)
-            yield from self.contents.state(manifest, bases)
-            yield from self.contents.pages(manifest, bases, log=not grafted)
+            walks.append(self._walk(manifest, self.states.parents(manifest.commit)))
             self.states.keep(manifest)
+        if self.source.is_local:
+            yield from chain.from_iterable(walks)
+            return
+        # The pages of each commit are a round trip or two away: those of many are read at once.
+        begun = map_all(lambda walk: list(islice(walk, AHEAD)), walks, self.source.concurrency)
+        for first, walk in zip(begun, walks, strict=True):
+            yield from first
+            yield from walk
+
+    def _walk(self, manifest: Manifest, bases: Sequence[Manifest]) -> Iterator[Item]:
+        grafted = self.graft is not None and manifest.commit.version == self.graft.version
+        yield from self.contents.state(manifest, bases)
+        yield from self.contents.pages(manifest, bases, log=not grafted)
 
 
 class _States:
