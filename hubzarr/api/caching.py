@@ -82,6 +82,15 @@ def clear_cache() -> CacheInfo:
     ------
     InvalidError
         None is configured.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import hubzarr as hub
+    >>> _ = hub.configure(cache_dir=tempfile.mkdtemp())
+    >>> hub.clear_cache().nbytes, hub.cache_info().nbytes
+    (0, 0)
+    >>> _ = hub.configure(cache_dir=None)
     """
     found = cache_info()
     _configured()[1].clear()
