@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import pickle
+import signal
+import threading
 import time
 import warnings
 
@@ -173,6 +175,25 @@ def test_an_error_in_a_task_changes_nothing(a, client):
         a[1, 1] = 3
         a.store(x)
     assert a.sum() == hub.load(a.name).sum() == 5
+
+
+def slow(block):
+    time.sleep(0.2)
+    return block + 1
+
+
+@pytest.mark.parametrize("scheduler", [None, "threads"])
+def test_ctrl_c_changes_nothing(a, client, scheduler):
+    x = da.zeros((20, 20), chunks=2, dtype="i4").map_blocks(slow, dtype="i4")
+    timer = threading.Timer(0.7, signal.raise_signal, [signal.SIGINT])
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        a.store(x, scheduler=scheduler)
+    timer.join()
+    assert len(a.log()) == 1
+    assert a.sum() == 0
+    a.store(da.ones((20, 20), chunks=10))
+    assert hub.load(a.name).sum() == 400
 
 
 def dying(block, mark, block_info=None):
