@@ -59,7 +59,7 @@ class Transfer:
 
     def __str__(self) -> str:
         if not self.commits:
-            return f"{self.target} has all commits of {self.source} already"
+            return f"nothing to copy: {self.target} has all commits of {self.source}"
         moved = ", ".join(
             f"{version} (new, up to {after})" if before < 0 else f"{version} ({before} to {after})"
             for version, (before, after) in self.versions.items()
