@@ -16,6 +16,7 @@ __all__ = ["Examination", "FailedError", "SkippedError", "within"]
 
 #: Longer than this, a store that answers at all is taken for one that does not.
 _LIMIT: Final = 90.0
+_LAST: Final = 5.0
 _DENIED: Final = frozenset({"EACCES", "EPERM", "EROFS"})
 
 
@@ -102,7 +103,11 @@ def within[T](seconds: float, work: Callable[[], T]) -> T:
 
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
-    thread.join(seconds)
+    try:
+        thread.join(seconds)
+    except KeyboardInterrupt:
+        thread.join(_LAST)  # what it goes on to write must be there when all is deleted
+        raise
     if thread.is_alive():
         raise TimeoutError
     if failure:
