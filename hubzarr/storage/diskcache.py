@@ -59,7 +59,7 @@ class DiskCache:
     """
 
     def __init__(self, folder: str, limit: int) -> None:
-        self.folder = os.path.join(os.path.abspath(folder), "hubzarr-1")
+        self.folder = os.path.join(os.path.realpath(folder), "hubzarr-1")
         self.objects = os.path.join(self.folder, "objects")
         self._usage = Usage(self.folder, self.objects, limit)
         self._resting = 0.0

@@ -25,7 +25,7 @@ def file_lock(path: str, patience: float = 0.0) -> Iterator[bool]:
     Parameters
     ----------
     path : str
-        The file; its content plays no part.
+        The file, always named alike; its content plays no part.
     patience : float
         Seconds to try for. A process that was stopped while it held the lock must not
         stop the others too.
@@ -40,7 +40,7 @@ def file_lock(path: str, patience: float = 0.0) -> Iterator[bool]:
     # For the system, all threads are one holder, and closing any of several files that
     # are open at the same time would release the lock of all: so threads come one by one.
     with _guard:
-        lock = _threads.setdefault(os.path.realpath(path), threading.Lock())
+        lock = _threads.setdefault(path, threading.Lock())
     if not lock.acquire(timeout=patience):
         yield False
         return
