@@ -26,6 +26,7 @@ def ingest(
     verify: bool = False,
     statistics: bool = False,
     num_workers: int | None = None,
+    scheduler: str = "threads",
     progressbar: bool = True,
     commit_every: int = 50_000,
     message: str | None = None,
@@ -63,7 +64,11 @@ def ingest(
     statistics : bool, default False
         Keep pixel statistics of images.
     num_workers : int, optional
-        Threads that read; by default two for each core, and 8 at most.
+        Threads that read; by default two for each core, and 8 at most. Processes: by
+        default one for each core. Of a cluster: by default all threads.
+    scheduler : {"threads", "processes", "distributed"}
+        Who reads and converts. "distributed" is the current client of dask, or a local
+        cluster: its workers store samples, too, and have to reach the source and the store.
     progressbar : bool, default True
         Whether to show a progress bar, if the settings do not say otherwise.
     commit_every : int, default 50_000
@@ -105,6 +110,7 @@ def ingest(
         found,
         name=known_as,
         num_workers=num_workers,
+        scheduler=scheduler,
         progressbar=progressbar,
         skip_broken=skip_broken,
         verify=verify,

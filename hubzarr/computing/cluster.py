@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from hubzarr.computing.packing import kept, packed, work_there
@@ -94,7 +94,7 @@ class Sizes:
 
 def store_there(fork: bytes, rooms: dict[str, Room], batch: Batch) -> Batch:
     """Store samples of a batch, on the worker that has it."""
-    out = Batch(batch.inputs, dict(batch.columns), batch.errors, batch.seconds)
+    out = replace(batch, columns=dict(batch.columns))
     for name, room in rooms.items():
         column = batch.columns.get(name)
         stored = None if column is None else store(kept(fork), room, column.values)

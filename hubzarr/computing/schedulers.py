@@ -16,7 +16,7 @@ from hubzarr.computing.working import Batch, Work
 from hubzarr.datasets.parallel_owner import Rooms
 from hubzarr.errors import InvalidError
 
-__all__ = ["SCHEDULERS", "Pending", "Workers", "open_workers"]
+__all__ = ["SCHEDULERS", "Pending", "Workers", "known_scheduler", "open_workers"]
 
 #: Names of schedulers, those of Hub 2 too.
 SCHEDULERS = {
@@ -57,6 +57,21 @@ class Workers(Protocol):
         ...
 
 
+def known_scheduler(scheduler: str) -> str:
+    """One of the four schedulers, by any of their names.
+
+    Examples
+    --------
+    >>> known_scheduler("threaded")
+    'threads'
+    """
+    if scheduler not in SCHEDULERS:
+        raise InvalidError(
+            f"no scheduler {scheduler!r}; expected serial, threads, processes or distributed"
+        )
+    return SCHEDULERS[scheduler]
+
+
 @contextlib.contextmanager
 def open_workers(
     scheduler: str, num_workers: int, work: Work, rooms: Rooms | None = None
@@ -83,11 +98,7 @@ def open_workers(
     ...     workers.submit({}, [1, 2, 3]).result().columns["y"].values
     [2, 3, 4]
     """
-    if scheduler not in SCHEDULERS:
-        raise InvalidError(
-            f"no scheduler {scheduler!r}; expected serial, threads, processes or distributed"
-        )
-    kind = SCHEDULERS[scheduler]
+    kind = known_scheduler(scheduler)
     if kind == "serial" or (kind != "distributed" and num_workers == 0):
         yield _Serial(work)
     elif kind == "distributed":

@@ -67,7 +67,7 @@ class Target:
             with session.transaction(message):
                 before = session.manifest.commit
                 yield
-                self._settle()
+                self.settle_rooms()
             if self.rooms is not None:
                 self.rooms.committed(before, session.manifest.commit)
             return
@@ -76,13 +76,14 @@ class Target:
             tensors = {path: as_it_is(session, path, entry) for path, entry in entries.items()}
         try:
             yield
-            self._settle()
+            self.settle_rooms()
         except BaseException:
             with session.lock:
                 take_back(session, tensors)
             raise
 
-    def _settle(self) -> None:
+    def settle_rooms(self) -> None:
+        """Put what workers have stored into the dataset."""
         if self.rooms is not None:
             self.rooms.settle()
 

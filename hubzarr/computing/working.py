@@ -245,7 +245,7 @@ class Column:
         Where there are large ones, which are stored tile by tile, nothing is done unless
         `large` says that those may stay as they are.
         """
-        if not large and any(is_large(value) for value in self.values):
+        if not large and _some_large(self.values):
             return {}  # for the one who writes
         try:
             self.values, self.ready = plan.prepare(self.values, large), True
@@ -264,6 +264,12 @@ class Column:
                 self.counts[i] = 0
         self.values, self.ready = values, True
         return errors
+
+
+def _some_large(values: Any) -> bool:
+    if isinstance(values, np.ndarray) and values.ndim:
+        return any(is_large(value) for value in values[:1])  # they all have one shape
+    return any(is_large(value) for value in values)
 
 
 def _as_prepared(values: Any) -> Any:
@@ -287,12 +293,15 @@ class Batch:
         What was raised, by number of the input within the batch.
     seconds : float
         How long it took.
+    note : object
+        What else is to be known of it.
     """
 
     inputs: int
     columns: dict[str, Column] = field(default_factory=dict)
     errors: dict[int, Exception] = field(default_factory=dict)
     seconds: float = 0.0
+    note: Any = None
 
     def prepare(self, plans: Mapping[str, Plan], large: bool = False) -> dict[int, Exception]:
         """Prepare columns that have a plan; inputs with a sample that does not fit go."""

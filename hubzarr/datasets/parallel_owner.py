@@ -166,6 +166,9 @@ class Rooms:
 
         They are in the dataset after the next `settle` at the latest.
         """
+        stored = {path for each in self._waiting for path, v in each.items() if _is_stored(v)}
+        if any(path in stored and not _is_stored(v) for path, v in columns.items()):
+            self.settle()  # what comes now may give the tensor another form
         self._waiting.append(columns)
         if len(self._waiting) >= _TOGETHER:
             self.settle()
@@ -181,9 +184,13 @@ class Rooms:
             paths = {path for columns in waiting for path in columns}
             before = {path: as_it_is(session, path, tensors[path]) for path in paths}
             try:
+                # Of each tensor, those that workers did not store come first.
+                for columns in waiting:
+                    plain = {path: v for path, v in columns.items() if not _is_stored(v)}
+                    append_columns(session, plain)
                 self._take_in([value for columns in waiting for value in columns.values()])
                 for columns in waiting:
-                    self._append(columns)
+                    self._append_stored(columns)
             except BaseException:
                 take_back(session, before)
                 raise
@@ -201,17 +208,12 @@ class Rooms:
         stored = [v.written for v in values if isinstance(v, StoredBytes | StoredRows)]
         merge_forks(self._session, [written for written in stored if len(written)])
 
-    def _append(self, columns: Columns) -> None:
-        session = self._session
-        plain: Columns = {}
+    def _append_stored(self, columns: Columns) -> None:
         for path, values in columns.items():
             if isinstance(values, StoredBytes):
                 self._append_index(path, values)
             elif isinstance(values, StoredRows):
                 self._write_ends(values)
-            else:
-                plain[path] = values
-        append_columns(session, plain)
 
     def _append_index(self, path: str, values: StoredBytes) -> None:
         column = RaggedColumn(self._session, path, catalog_of(self._session).tensors[path])
@@ -230,6 +232,10 @@ class Rooms:
         ):
             if len(block):
                 column.write(slice(start, start + len(block)), block)
+
+
+def _is_stored(values: Any) -> bool:
+    return isinstance(values, StoredBytes | StoredRows)
 
 
 def append_columns(session: Session, columns: Mapping[str, Any]) -> None:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
 
+from hubzarr.computing.schedulers import known_scheduler
 from hubzarr.datasets import Dataset
 from hubzarr.errors import ConflictError, InvalidError, SampleError
 from hubzarr.ingesting.columns import as_json
+from hubzarr.ingesting.parallel import PartOfWorker, ReadWork, UnitReaders, renumbered
 from hubzarr.ingesting.reading import Part, read_ahead
 from hubzarr.ingesting.record import KEY, IngestReport, Record, records_in, undone
 from hubzarr.ingesting.source import Block, Column, Skipped, Source
@@ -38,6 +40,7 @@ def ingest_into(
     *,
     name: str,
     num_workers: int | None = None,
+    scheduler: str = "threads",
     progressbar: bool = True,
     skip_broken: bool = False,
     verify: bool = False,
@@ -61,6 +64,10 @@ def ingest_into(
         What the source is called, by which it is recognised when the call is repeated.
     num_workers : int, optional
         Threads that read; by default two for each core, and 8 at most. 0 reads without.
+        Processes: by default one for each core. Of a cluster: by default all threads.
+    scheduler : {"threads", "processes", "distributed"}
+        Who reads. "distributed" is the current client of dask, or a local cluster: its
+        workers store samples, too.
     progressbar : bool, default True
         Whether to show a progress bar, if the settings do not say otherwise.
     skip_broken : bool, default False
@@ -103,17 +110,10 @@ def ingest_into(
     """
     job = _Job(ds, source, name, skip_broken, append)
     resumed = job.record.rows
-    workers = min(2 * (os.cpu_count() or 1), 8) if num_workers is None else num_workers
     bar = progress(getattr(source, "total", None), f"ingesting {name}") if progressbar else None
     try:
         job.make_tensors(statistics)
-        parts = read_ahead(
-            source,
-            undone(source, job.record),
-            workers=workers,
-            # Statistics take decoding, too: broken samples are found there.
-            verify=frozenset(job.names) - job.measured if verify else frozenset(),
-        )
+        parts = job.parts(scheduler, num_workers, verify)
         with bar or contextlib.nullcontext(), contextlib.closing(parts):
             job.write(parts, commit_every, bar)
         job.finish(message or f"ingested {name}")
@@ -141,6 +141,8 @@ class _Job:
         self._clock = time.monotonic()
         #: Columns of which statistics are kept.
         self.measured: set[str] = set()
+        #: Processes or a cluster that read; None: threads do.
+        self._readers: UnitReaders | None = None
 
     def _resumed(self, name: str, append: bool) -> Record:
         """The record of the call that this one goes on with, or a new one."""
@@ -204,19 +206,41 @@ class _Job:
 
     # -- rows --------------------------------------------------------------------------
 
+    def parts(self, scheduler: str, num_workers: int | None, verify: bool) -> Generator[Part]:
+        """Units that are left, as they are read by whoever the scheduler says."""
+        source, units = self._source, undone(self._source, self.record)
+        # Statistics take decoding, too: broken samples are found there.
+        verified = frozenset(self.names) - self.measured if verify else frozenset()
+        kind = known_scheduler(scheduler)
+        cores = os.cpu_count() or 1
+        if kind in ("threads", "serial"):
+            workers = min(2 * cores, 8) if num_workers is None else num_workers
+            workers = 0 if kind == "serial" else workers
+            return read_ahead(source, units, workers=workers, verify=verified)
+        names = tuple(self._ds.tensors)
+        work = ReadWork(source, names, verified, self._renumber)
+        workers = num_workers or (cores if kind == "processes" else 0)
+        self._readers = UnitReaders(self._ds, work, kind, workers)
+        return self._readers.parts(units)
+
     def write(self, parts: Iterator[Part], commit_every: int, bar: Progress[Any] | None) -> None:
         """Append all parts, in commits of some size."""
         if bar is not None:
             bar.advance(self.record.rows)
         going, error = True, None
         while going:
-            with _one_commit(self._ds):
+            with self._commit_of_rows():
                 units = self.record.units
                 going, error = self._write_some(parts, commit_every, bar)
                 if self.record.units > units:
                     self._note()
         if error is not None:
             raise error
+
+    def _commit_of_rows(self) -> AbstractContextManager[Any]:
+        if self._readers is None:
+            return _one_commit(self._ds)
+        return self._readers.target.transaction(None)
 
     def finish(self, message: str) -> None:
         """Note that all is done."""
@@ -248,6 +272,12 @@ class _Job:
         broken = next((each for each in part.skipped if each.broken), None)
         if broken is not None and not self._skip_broken:
             raise SampleError(f"{broken}; {_ADVICE}", path=broken.what)
+        if isinstance(part, PartOfWorker) and self._readers is not None:
+            if self._readers.write(part):
+                self._done(part, part.rows, part.skipped)
+                return
+            # Something does not fit: what, and what comes of it, shows here.
+            part = self._readers.read_here(part.unit)
         before = self._ds.max_len
         left_out: list[Skipped] = []
         try:
@@ -257,8 +287,9 @@ class _Job:
             if self._ds.max_len > before:
                 self._ds.pop(slice(before, None))
             raise SampleError(f"{error.message}; {_ADVICE}", **error.fields) from error
-        skipped = [*part.skipped, *left_out]
-        rows = part.rows - len(left_out)
+        self._done(part, part.rows - len(left_out), [*part.skipped, *left_out])
+
+    def _done(self, part: Part, rows: int, skipped: list[Skipped]) -> None:
         self.record.done(
             part.unit, rows, part.size, skipped, converted=part.converted, lossy=part.lossy
         )
@@ -267,7 +298,7 @@ class _Job:
         columns = dict(block.columns)
         for name, numbers in self._renumber.items():
             if name in columns:
-                columns[name] = _renumbered(columns[name], numbers)
+                columns[name] = renumbered(columns[name], numbers)
         return self._append(part, columns, 0, block.rows)
 
     def _append(self, part: Part, columns: Columns, start: int, stop: int) -> list[Skipped]:
@@ -314,9 +345,3 @@ def _named(error: SampleError, rows: Columns) -> SampleError:
 
 def _left_out(part: Part, row: int, error: SampleError) -> Skipped:
     return Skipped(error.fields.get("path") or f"{part.unit.key}, row {row}", error.message)
-
-
-def _renumbered(values: Any, numbers: Array) -> Any:
-    if isinstance(values, np.ndarray):
-        return numbers[values]
-    return [value if isinstance(value, str) else numbers[value] for value in values]

@@ -16,7 +16,7 @@ from hubzarr.errors import SampleError, StorageError
 from hubzarr.ingesting.source import Block, Skipped, Source, Unit
 from hubzarr.media import Sample, get_format
 
-__all__ = ["LOOK_AHEAD", "Part", "read_ahead"]
+__all__ = ["LOOK_AHEAD", "Part", "compressions_of", "read_ahead", "read_unit"]
 
 #: Units are read ahead until what waits has so many bytes.
 LOOK_AHEAD = 256_000_000
@@ -82,13 +82,11 @@ def read_ahead(
     max_bytes : int, optional
         No more units are begun while so many bytes wait to be taken.
     """
-    compressions = {
-        column.name: column.options.get("sample_compression") for column in source.columns
-    }
+    compressions = compressions_of(source)
 
     def read(unit: Unit) -> Part:
         began, used = time.perf_counter(), time.thread_time()
-        part = _read(source, unit, compressions, verify)
+        part = read_unit(source, unit, compressions, verify)
         used, took = time.thread_time() - used, time.perf_counter() - began
         part.idle = 1 - used / max(took, used, 1e-9)
         return part
@@ -121,9 +119,15 @@ def _held(waiting: Iterable[Future[Part]]) -> int:
     return sum(part.result().size for part in waiting if part.done() and part.exception() is None)
 
 
-def _read(
+def compressions_of(source: Source) -> dict[str, str | None]:
+    """The format that files of each column are to have."""
+    return {column.name: column.options.get("sample_compression") for column in source.columns}
+
+
+def read_unit(
     source: Source, unit: Unit, compressions: Mapping[str, str | None], verify: Collection[str]
 ) -> Part:
+    """Read one unit, here and now."""
     part = Part(unit)
     rows: list[dict[str, Any]] = []
     try:
