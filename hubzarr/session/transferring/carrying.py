@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
@@ -102,6 +104,8 @@ class Carrier:
 
     def _missing(self, items: Iterable[Item]) -> Iterator[list[Item]]:
         for batch in batched(items, BATCH):
+            for item in batch:
+                _check_path(item.path)
             there = self._presence.of(batch)
             if self.thorough and there:
                 there -= self._cut_short([item for item in batch if item.path in there])
@@ -182,6 +186,17 @@ class Carrier:
         self.nbytes += nbytes
         if self.bar is not None:
             self.bar.advance(objects)
+
+
+def _check_path(path: str) -> None:
+    """Refuse paths out of the repository: its commits may have been written by anybody."""
+    parts = path.split("/") if os.name != "nt" else re.split(r"[/\\:]", path)
+    if not {"", ".", ".."}.isdisjoint(parts) or "\0" in path:
+        raise DamagedError(
+            f"a commit refers to the object {path!r}, which would lie outside of its repository: "
+            "somebody tampered with it",
+            path=path,
+        )
 
 
 class _Window:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from graphlib import TopologicalSorter
+from graphlib import CycleError, TopologicalSorter
 from itertools import batched
 from typing import Final
 
@@ -13,6 +13,7 @@ from hubzarr.history.compare import split_address
 from hubzarr.history.heads import head
 from hubzarr.history.manifest import Commit, Manifest, decode
 from hubzarr.history.versions import manifest_path, read_manifest
+from hubzarr.names import check_segment
 from hubzarr.storage.base import Storage
 
 __all__ = ["Plan", "common_number", "conflict", "plan", "read_manifests"]
@@ -89,6 +90,7 @@ class _Lines:
     def reach(self, version: str, number: int) -> Iterator[Commit]:
         """Commits of a version, up to a number, that were not looked at and are not there."""
         if version not in self.there:
+            check_segment(version, "version")  # it may come from another repository's commits
             newest = head(self.target, version)
             self.there[version] = -1 if newest is None else newest.commit.number
             if newest is not None:
@@ -96,9 +98,8 @@ class _Lines:
         old = self.reached.get(version, -1)
         self.reached[version] = max(old, number)
         first = max(old, self.there[version]) + 1
-        for manifest, _ in read_manifests(
-            self.source, [(version, n) for n in range(first, number + 1)]
-        ):
+        places = ((version, n) for n in range(first, number + 1))
+        for manifest, _ in read_manifests(self.source, places):
             commit = replace(manifest.commit, writes=(), changes={})
             self.commits[commit.address] = commit
             yield commit
@@ -120,24 +121,44 @@ def _ordered(commits: Mapping[str, Commit]) -> Iterator[Commit]:
     for address, commit in commits.items():
         earlier = (f"{commit.version}@{commit.number - 1}", commit.parent, commit.merged)
         graph.add(address, *(at for at in earlier if at is not None and at in commits))
-    for address in graph.static_order():
+    try:
+        order = tuple(graph.static_order())
+    except CycleError as error:
+        raise DamagedError(
+            f"commits are said to have been made on one another: {' on '.join(error.args[1])}"
+        ) from error
+    for address in order:
         yield commits[address]
 
 
 def read_manifests(
-    storage: Storage, places: list[tuple[str, int]]
+    storage: Storage, places: Iterable[tuple[str, int]]
 ) -> Iterator[tuple[Manifest, bytes]]:
     """Manifests, checked, and the bytes of their files; a few are read at a time."""
     for batch in batched(places, MANIFESTS):
-        paths = [manifest_path(version, number) for version, number in batch]
-        for path, data in zip(paths, storage.get_many(paths), strict=True):
+        files = storage.get_many([manifest_path(version, number) for version, number in batch])
+        for (version, number), data in zip(batch, files, strict=True):
+            path = manifest_path(version, number)
             if data is None:
                 raise DamagedError(
                     f"manifest {path} is missing from {storage.url}, so its version has no whole "
                     "history; copy its present state instead, with hub.copy()",
                     path=path,
                 )
-            yield decode(data, path), data
+            try:
+                manifest = decode(data, path)
+            except DamagedError:
+                if not storage.distrust(path):
+                    raise
+                data = storage.get(path) or b""
+                manifest = decode(data, path)
+            if (manifest.commit.version, manifest.commit.number) != (version, number):
+                raise DamagedError(
+                    f"manifest {path} says that it is {manifest.commit.address}: files were moved "
+                    "by hand; put it back",
+                    path=path,
+                )
+            yield manifest, data
 
 
 # -- where two repositories went separate ways ---------------------------------------------
