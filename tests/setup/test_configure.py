@@ -253,7 +253,7 @@ def test_questions_about_a_bucket(run, answers, config_file, s3, tmp_path):
 def test_nothing_is_written_before_the_last_answer(run, answers, config_file, monkeypatch):
     answers("1", "", "")
 
-    def stop(question):
+    def stop(*_):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Asker, "confirms", stop)
