@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import dataclass, field
 from typing import Final
 
 from hubzarr.errors import InvalidError, ReadOnlyError
@@ -16,7 +17,7 @@ from hubzarr.session.session import Session
 from hubzarr.session.state import ArrayState
 from hubzarr.storage.base import Data
 
-__all__ = ["WorkerKeys", "worker_keys"]
+__all__ = ["ForkKeys"]
 
 type Cell = tuple[int, ...]
 
@@ -25,30 +26,40 @@ _REFUSAL: Final = (
     "attributes in the process that made the fork, before it sends the store to others"
 )
 
-_opened: OpenedOnce[WorkerKeys] = OpenedOnce()
+_opened: OpenedOnce[KeySpace] = OpenedOnce()
 
 
-def worker_keys(place: bytes, name: str, token: str, state: int) -> WorkerKeys:
-    """The keys of one state of a fork; all stores and threads of a process share them.
+@dataclass(frozen=True, slots=True)
+class ForkKeys:
+    """Where the keys of a fork are to be found; it has not opened anything.
 
     Parameters
     ----------
     place : bytes
         The repository's storage, pickled.
-    name : str
+    name, version : str
         For messages.
     token : str
         Of the fork.
     state : int
+        The number of a state of it.
     """
 
-    def make() -> WorkerKeys:
-        notes = Notes(pickle.loads(place), token)
-        session = Session(notes.storage, notes.state(state), writable=False, name=name)
-        session.refusal = _REFUSAL
-        return WorkerKeys(session, notes, state)
+    place: bytes = field(repr=False)
+    name: str
+    version: str
+    token: str
+    state: int
 
-    return _opened.get((place, token, state), make)
+    def open(self) -> KeySpace:
+        """The keys; all stores and threads of a process share them."""
+        return _opened.get(self, self._open)
+
+    def _open(self) -> KeySpace:
+        notes = Notes(pickle.loads(self.place), self.token)
+        session = Session(notes.storage, notes.state(self.state), writable=False, name=self.name)
+        session.refusal = _REFUSAL
+        return WorkerKeys(session, notes, self.state)
 
 
 class WorkerKeys(KeySpace):
@@ -70,11 +81,6 @@ class WorkerKeys(KeySpace):
         self._slots = slots_of(session.committed_nodes())
         self._versions = ChunkVersions(self._sign)
         self._gate = Gate(notes.is_open)
-
-    @property
-    def address(self) -> tuple[str, int]:
-        """Token of the fork and number of its state, for `worker_keys`."""
-        return self._notes.token, self._state
 
     def _sign(self, slot: int, turn: int, write_id: int) -> None:
         writer = self._versions.writer

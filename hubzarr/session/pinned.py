@@ -1,7 +1,8 @@
-"""What a process opens once, however often it is sent there: states of sessions.
+"""What a process opens once, however often it is sent there: the keys of a commit.
 
-A task on a cluster brings its store along. The first one reads the manifest; later ones, in
-any thread, find the session that the first one opened.
+A task on a cluster brings its store along. The first one that uses it reads the manifest; later
+ones, in any thread, find what the first one opened. Nothing is opened on the way: a scheduler
+that hands the store on may not even see the place.
 """
 
 from __future__ import annotations
@@ -10,14 +11,16 @@ import pickle
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
 from typing import Final
 
 from hubzarr.errors import NotFoundError
 from hubzarr.history.versions import read_manifest
+from hubzarr.session.keyspace import KeySpace
 from hubzarr.session.renewing import renew_after_fork
 from hubzarr.session.session import Session
 
-__all__ = ["OpenedOnce", "pinned_session"]
+__all__ = ["OpenedOnce", "PinnedKeys"]
 
 #: Sessions that a process keeps.
 KEPT: Final = 32
@@ -61,42 +64,54 @@ class OpenedOnce[T]:
             return made
 
 
-_sessions: OpenedOnce[Session] = OpenedOnce()
+_opened: OpenedOnce[KeySpace] = OpenedOnce()
 
 
-def pinned_session(place: bytes, name: str, version: str, number: int, commit: str) -> Session:
-    """A session of one commit, for reading; one for each process.
+@dataclass(frozen=True, slots=True)
+class PinnedKeys:
+    """Where the keys of one commit are to be found, for reading; it has not opened anything.
 
     Parameters
     ----------
     place : bytes
         The repository's storage, pickled.
-    name : str
-        For messages.
-    version, number, commit : str, int, str
-
-    Raises
-    ------
-    NotFoundError
-        This process does not find that commit.
+    name, version : str
+    number : int
+    commit : str
+        The commit's id.
     """
 
-    def make() -> Session:
-        storage = pickle.loads(place)
-        manifest = read_manifest(storage, version, number)
-        if manifest is None or manifest.commit.id != commit:
-            raise NotFoundError(
-                f"this process finds no commit {version}@{number} of {name} at {storage.url}: the "
-                "place must be one that all processes share, such as a bucket or a network disk, "
-                "and the version must not have been deleted meanwhile",
-                version=version,
-            )
-        session = Session(storage, manifest, writable=False, name=name)
-        session.refusal = (
-            f"this store is a copy of {name}:{version}@{number} in another process, and only "
-            "reads. To write from many processes, use `with store.fork(message) as fork:` and "
-            "give them `fork`"
-        )
-        return session
+    place: bytes = field(repr=False)
+    name: str
+    version: str
+    number: int
+    commit: str
 
-    return _sessions.get((place, version, number, commit), make)
+    def open(self) -> KeySpace:
+        """The keys; one object for each process.
+
+        Raises
+        ------
+        NotFoundError
+            This process does not find the commit.
+        """
+        return _opened.get(self, self._open)
+
+    def _open(self) -> KeySpace:
+        storage = pickle.loads(self.place)
+        address = f"{self.version}@{self.number}"
+        manifest = read_manifest(storage, self.version, self.number)
+        if manifest is None or manifest.commit.id != self.commit:
+            raise NotFoundError(
+                f"this process finds no commit {address} of {self.name} at {storage.url}: it must be "
+                "a place that all processes share, such as a bucket or a network disk, and the "
+                "version must not have been deleted meanwhile",
+                version=self.version,
+            )
+        session = Session(storage, manifest, writable=False, name=self.name)
+        session.refusal = (
+            f"this store is a copy of {self.name}:{address} in another process, and only reads. To "
+            "write from many processes, use `with store.fork(message) as fork:` and give them "
+            "`fork`"
+        )
+        return KeySpace(session)

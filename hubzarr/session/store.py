@@ -25,6 +25,7 @@ import pickle
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import astuple
 from itertools import islice
 from typing import Any, Final
 
@@ -39,15 +40,18 @@ from zarr.core.buffer import Buffer, BufferPrototype, default_buffer_prototype
 
 from hubzarr.errors import InvalidError, InvalidTypeError
 from hubzarr.session.fork_gathering import Gathering
-from hubzarr.session.fork_keys import WorkerKeys, worker_keys
+from hubzarr.session.fork_keys import ForkKeys
 from hubzarr.session.keys import node_path
 from hubzarr.session.keyspace import KeySpace
 from hubzarr.session.listing import delete_below, list_children, list_keys, size_below
-from hubzarr.session.pinned import pinned_session
+from hubzarr.session.pinned import PinnedKeys
 from hubzarr.session.session import Session
 from hubzarr.threads import threads_for
 
 __all__ = ["VersionedStore"]
+
+#: Where a copy finds its keys.
+type Source = PinnedKeys | ForkKeys
 
 #: Keys listed per hop to another thread.
 BATCH: Final = 1000
@@ -71,8 +75,6 @@ class VersionedStore(Store):
         Node that the store begins at; the root by default.
     read_only : bool, optional
         Refuse writes. Default: as the session does.
-    keys : KeySpace, optional
-        What the keys mean; by default those of the session.
     gathering : Gathering, optional
         What takes in what other processes store.
 
@@ -104,31 +106,65 @@ class VersionedStore(Store):
         path: str = "",
         *,
         read_only: bool | None = None,
-        keys: KeySpace | None = None,
         gathering: Gathering | None = None,
     ) -> None:
-        writable = session.writable or keys is not None
+        writable = session.writable
         if read_only is False and not writable:
             session.check_writable()
         super().__init__(read_only=not writable if read_only is None else read_only)
-        self.session = session
+        self._begin(path, None, gathering, KeySpace(session))
+
+    def _begin(
+        self,
+        path: str,
+        source: Source | None,
+        gathering: Gathering | None = None,
+        keys: KeySpace | None = None,
+    ) -> None:
         self.path = path.strip("/")
         self._prefix = self.path + "/" if self.path else ""
-        self._space = KeySpace(session) if keys is None else keys
+        self._source = source
         self._gathering = gathering
+        self._keys = keys
+
+    @classmethod
+    def copied(cls, source: Source, path: str, read_only: bool) -> VersionedStore:
+        """A copy in another process. It opens nothing before somebody uses it."""
+        store = cls.__new__(cls)
+        Store.__init__(store, read_only=read_only)
+        store._begin(path, source)
+        return store
+
+    @property
+    def _space(self) -> KeySpace:
+        if self._keys is None and self._source is not None:
+            self._keys = self._source.open()
+        return self._keys  # type: ignore[return-value]
+
+    @property
+    def session(self) -> Session:
+        """What is read and written."""
+        return self._space.session
 
     @property
     def _supports_sync_io(self) -> bool:
         """Whether zarr should call the ``_sync`` methods: on remote storages, threads are few."""
         return self.session.storage.is_local
 
+    @property
+    def _label(self) -> tuple[str, str]:
+        """Name and version."""
+        if self._source is not None:
+            return self._source.name, self._source.version
+        return self.session.name, self.session.version
+
     def __repr__(self) -> str:
-        session, path = self.session, f", path={self.path!r}" if self.path else ""
-        return f"VersionedStore({session.name!r}, version={session.version!r}{path})"
+        (name, version), path = self._label, f", path={self.path!r}" if self.path else ""
+        return f"VersionedStore({name!r}, version={version!r}{path})"
 
     def __str__(self) -> str:
-        session = self.session
-        return f"hubzarr://{session.name}:{session.version}/{self.path}".rstrip("/")
+        name, version = self._label
+        return f"hubzarr://{name}:{version}/{self.path}".rstrip("/")
 
     def __eq__(self, other: object) -> bool:
         """Whether two stores show the same session, or the same commit without changes."""
@@ -136,6 +172,8 @@ class VersionedStore(Store):
             return NotImplemented
         if self.path != other.path or self.read_only != other.read_only:
             return False
+        if self._source is not None and self._source == other._source:
+            return True
         mine, theirs = self.session, other.session
         return mine is theirs or (
             mine.storage.url == theirs.storage.url
@@ -146,18 +184,18 @@ class VersionedStore(Store):
 
     __hash__ = None  # type: ignore[assignment]
 
-    def _address(self) -> tuple[Any, ...]:
-        """What a copy of this store needs: a function that makes it, and its arguments.
+    def _shared(self) -> Source:
+        """Where another process finds what this store shows.
 
         Changes are committed first, or shared where this is a fork.
         """
-        session, rest = self.session, (self.path, self.read_only)
-        place = pickle.dumps(session.storage)
+        if self._source is not None:
+            return self._source
+        session = self.session
+        place, commit = pickle.dumps(session.storage), session.manifest.commit
         if self._gathering is not None:
             state = self._gathering.share()
-            return _join, place, session.name, self._gathering.token, state, *rest
-        if isinstance(self._space, WorkerKeys):
-            return _join, place, session.name, *self._space.address, *rest
+            return ForkKeys(place, session.name, commit.version, self._gathering.token, state)
         if session.writable and session.dirty:
             if session.in_transaction:
                 raise InvalidError(
@@ -166,26 +204,23 @@ class VersionedStore(Store):
                     "the transaction, and send `fork`"
                 )
             session.sync()
-        commit = session.manifest.commit
-        return _pinned, place, session.name, commit.version, commit.number, commit.id, *rest
+            commit = session.manifest.commit
+        return PinnedKeys(place, session.name, commit.version, commit.number, commit.id)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        make, *arguments = self._address()
-        return make, tuple(arguments)
+        return VersionedStore.copied, (self._shared(), self.path, self.read_only)
 
     def __dask_tokenize__(self) -> Any:
         """What tells this state of this store from all others."""
-        session = self.session
-        if self._gathering is not None or (session.writable and session.dirty):
+        if self._source is None and (self._gathering is not None or self.session.dirty):
             return uuid.uuid4().hex
-        return self._address()[1:]
+        return *astuple(self._shared()), self.path
 
     def with_read_only(self, read_only: bool = False) -> VersionedStore:
         """The same session and path, for reading only or for writing too."""
-        keys = self._space if isinstance(self._space, WorkerKeys) else None
-        return type(self)(
-            self.session, self.path, read_only=read_only, keys=keys, gathering=self._gathering
-        )
+        if self._source is not None:
+            return self.copied(self._source, self.path, read_only)
+        return type(self)(self.session, self.path, read_only=read_only, gathering=self._gathering)
 
     @contextlib.contextmanager
     def fork(self, message: str | None = None) -> Iterator[VersionedStore]:
@@ -405,22 +440,6 @@ def _span(byte_range: ByteRequest) -> tuple[int, int | None]:
         f"Unexpected byte_range, got {byte_range!r}; expected a RangeByteRequest, "
         "OffsetByteRequest or SuffixByteRequest from zarr.abc.store"
     )
-
-
-def _pinned(
-    place: bytes, name: str, version: str, number: int, commit: str, path: str, read_only: bool
-) -> VersionedStore:
-    """A copy of a store, which reads a commit; writes to it say what to do instead."""
-    session = pinned_session(place, name, version, number, commit)
-    return VersionedStore(session, path, read_only=read_only, keys=KeySpace(session))
-
-
-def _join(
-    place: bytes, name: str, token: str, state: int, path: str, read_only: bool
-) -> VersionedStore:
-    """A copy of a fork, which stores chunks for the owner of the fork."""
-    keys = worker_keys(place, name, token, state)
-    return VersionedStore(keys.session, path, read_only=read_only, keys=keys)
 
 
 class _Executors:

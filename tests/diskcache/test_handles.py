@@ -301,3 +301,14 @@ def test_prefetch_says_what_is_in_its_way(url, server, offline):
         hub.prefetch(3)
     with pytest.raises(NotFoundError):
         hub.prefetch(url + "-nothing", storage_options=server.options)
+
+
+def test_a_pinned_commit_needs_no_request_at_all(url, server):
+    commit = load(url, server).commit_id
+    assert np.array_equal(load(f"{url}@{commit}", server), expected())
+    quiet(server)
+    a = load(f"{url}@{commit}", server)
+    assert np.array_equal(a[3:30], expected()[3:30])
+    assert a.mean() == expected().mean()
+    assert a.io.reads == 0
+    assert not asked(server)
