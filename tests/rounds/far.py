@@ -8,8 +8,8 @@ import time
 from hubzarr.storage.memory import MemoryStorage
 
 VERBS = frozenset(
-    "get get_range get_into get_many put put_atomic create exists size list_dir list_all "
-    "delete delete_dir".split()
+    {"get", "get_range", "get_into", "get_many", "exists", "size", "list_dir", "list_all"}
+    | {"put", "put_atomic", "create", "delete", "delete_dir"}
 )
 #: Requests that come within so many seconds of another one are answered together.
 QUIET = 0.03
