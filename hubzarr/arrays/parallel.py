@@ -158,8 +158,21 @@ class Parallel:
     def store(self) -> ArrayStore:
         """The repository at this handle's state as a Zarr store, for xarray and others.
 
-        Called, it stores a dask array in this one, in parallel: ``a.store(x)``; see
-        `ArrayStore`.
+        Called, it stores a dask array or other values in this array, in parallel and as one
+        commit: ``a.store(x, region=None, message=None, compute=True, scheduler=None)``. The
+        region is a slice, an integer or a tuple of them; ``compute=False`` returns a
+        `dask.delayed.Delayed`; schedulers are those of `dask.compute`.
+
+        Examples
+        --------
+        >>> import dask.array as da
+        >>> import hubzarr as hub
+        >>> a = hub.array((4, 4), "examples/storing", chunks=(2, 4), dtype="int64")
+        >>> a.store(da.arange(4), region=2, message="a row").message
+        'a row'
+        >>> import zarr
+        >>> zarr.open_array(a.store, mode="r")[2].tolist()
+        [0, 1, 2, 3]
         """
         store = ArrayStore(self._session)
         store._array = cast("Array", self)
