@@ -133,37 +133,29 @@ class Gathering:
         storage = self._session.storage
         signatures = self._notes.signatures()
         listed = map_all(lambda one: _places(storage, one), signatures, storage.concurrency)
-        # These notes come before their objects, so none is missing if it is listed later.
-        again = any(signature.turn for signature in signatures)
-        apart = self._notes.apart() if again else set()
         found = [
             self._states[signature.state].chunk(signature, place)
             for signature, places in zip(signatures, listed, strict=True)
             for place in places
         ]
-        last = list(self._last(found, apart))
+        last = list(self._last(found))
         seen = self._known | self._obsolete
         return list(self._distinct([item for item in last if item[0].place not in seen]))
 
-    def _last(self, found: list[StoredChunk], apart: set[str]) -> Iterator[tuple[StoredChunk, int]]:
-        """Of objects that one writer made on top of each other, the last; what was before them."""
-        runs: dict[object, list[StoredChunk]] = {}
+    def _last(self, found: list[StoredChunk]) -> Iterator[tuple[StoredChunk, int]]:
+        """Of the objects that a writer stored for a chunk, the last; the write id before them."""
+        writers: dict[object, list[StoredChunk]] = {}
         for chunk in found:  # the turns of a writer are in order
             key = chunk.signature.state, chunk.signature.writer, chunk.key
-            if chunk.place in apart and key in runs:
-                yield self._end_of(runs.pop(key))
-            runs.setdefault(key, []).append(chunk)
-        yield from map(self._end_of, runs.values())
-
-    def _end_of(self, run: list[StoredChunk]) -> tuple[StoredChunk, int]:
-        *earlier, last = run
-        before = last.array.write_id(last.cell)
-        for chunk in earlier:
-            if chunk.place in self._known:
-                before = chunk.signature.write_id
-            else:
-                self._obsolete.add(chunk.place)
-        return last, before
+            writers.setdefault(key, []).append(chunk)
+        for *earlier, last in writers.values():
+            before = last.array.write_id(last.cell)
+            for chunk in earlier:
+                if chunk.place in self._known:
+                    before = chunk.signature.write_id
+                else:
+                    self._obsolete.add(chunk.place)
+            yield last, before
 
     def _distinct(self, new: list[tuple[StoredChunk, int]]) -> Iterator[tuple[StoredChunk, int]]:
         """Each chunk once for each content that it was given: tasks may have been repeated."""

@@ -6,16 +6,16 @@ import pickle
 from dataclasses import dataclass, field
 from typing import Final
 
-from hubzarr.errors import InvalidError, ReadOnlyError
+from hubzarr.errors import ConflictError, InvalidError, ReadOnlyError
+from hubzarr.session.fork_chunks import OwnChunk, OwnChunks, merged_by_element
 from hubzarr.session.fork_gate import Gate
 from hubzarr.session.fork_notes import Notes, Signature, slots_of
-from hubzarr.session.fork_versions import ChunkVersions
 from hubzarr.session.keys import check_key, node_document, node_path
 from hubzarr.session.keyspace import KeySpace
 from hubzarr.session.pinned import OpenedOnce
 from hubzarr.session.session import Session
 from hubzarr.session.state import ArrayState
-from hubzarr.storage.base import Data
+from hubzarr.storage.base import Data, joined
 
 __all__ = ["ForkKeys"]
 
@@ -79,11 +79,11 @@ class WorkerKeys(KeySpace):
         self._notes = notes
         self._state = state
         self._slots = slots_of(session.committed_nodes())
-        self._versions = ChunkVersions(self._sign)
+        self._own = OwnChunks(self._sign)
         self._gate = Gate(notes.is_open)
 
     def _sign(self, slot: int, turn: int, write_id: int) -> None:
-        writer = self._versions.writer
+        writer = self._own.writer
         self._notes.sign(Signature(self._state, slot, writer, turn, write_id))
 
     def _located(self, key: str) -> tuple[str, ArrayState, Cell] | None:
@@ -103,7 +103,7 @@ class WorkerKeys(KeySpace):
         if found is None:
             return super().get(key, start, stop)
         path, state, cell = found
-        own = self._versions.read((path, cell))
+        own = self._own.newest((path, cell))
         if not own:
             return super().get(key, start, stop)
         storage, cells = self.session.storage, state.engine.cells
@@ -119,7 +119,7 @@ class WorkerKeys(KeySpace):
     def size(self, key: str) -> int | None:
         """Number of bytes of a key, None if there is none."""
         found = self._located(key)
-        own = 0 if found is None else self._versions.newest((found[0], found[2]))
+        own = 0 if found is None else self._own.newest((found[0], found[2]))
         if found is None or not own:
             return super().size(key)
         return self.session.storage.size(found[1].engine.cells.path(own, found[2]))
@@ -127,7 +127,7 @@ class WorkerKeys(KeySpace):
     def exists(self, key: str) -> bool:
         """Whether there is such a key."""
         found = self._located(key)
-        own = found is not None and self._versions.newest((found[0], found[2]))
+        own = found is not None and self._own.newest((found[0], found[2]))
         return bool(own) or super().exists(key)
 
     # -- writing: chunks ---------------------------------------------------------
@@ -150,7 +150,7 @@ class WorkerKeys(KeySpace):
                 raise ReadOnlyError(f"{key!r} can't be deleted: {_REFUSAL}")
             return
         path, state, cell = found
-        if state.engine.id_of(cell) or self._versions.newest((path, cell)):
+        if state.engine.id_of(cell) or self._own.newest((path, cell)):
             # The owner finds objects only, so that there is one that holds fill values.
             codec = state.engine.cells.codec
             self._store(key, codec.encode(codec.filled()), 0)
@@ -163,12 +163,34 @@ class WorkerKeys(KeySpace):
                 "lie outside an array are refused too"
             )
         path, state, cell = found
-        storage, cells = self.session.storage, state.engine.cells
-        with self._versions.writing(self._slots[path], (path, cell)) as write:
-            place = cells.path(write.write_id, cell)
-            if write.apart:
-                self._notes.mark_apart(place)
+        chunk = self._own.get((path, cell))
+        with chunk.lock:
+            if chunk.newest:
+                data = self._merged(path, state, cell, chunk, data)
+            write_id = self._own.next_id(self._slots[path], chunk)
             # All or nothing: the owner takes what it finds, also of a process that was killed.
-            storage.put_atomic(place, data)
+            self.session.storage.put_atomic(state.engine.cells.path(write_id, cell), data)
             if not self._gate.passes():
                 raise self._notes.ended()
+            chunk.newest = write_id
+
+    def _merged(
+        self, path: str, state: ArrayState, cell: Cell, chunk: OwnChunk, data: Data
+    ) -> Data:
+        """A chunk with what this process stored of it before."""
+        cells, before = state.engine.cells, state.engine.id_of(cell)
+        base = cells.read_cell(before, cell) if before else cells.codec.filled()
+        new = cells.codec.view(joined(data))
+        origin = tuple(i * n for i, n in zip(cell, cells.cell_shape, strict=True))
+        try:
+            merged = merged_by_element(base, cells.read_cell(chunk.newest, cell), new, origin)
+        except ConflictError as error:
+            session = self.session
+            raise ConflictError(
+                f"{session.name}:{session.version} {path}: {error} in one fork. Each element must "
+                "come from one task only, and be set once: give tasks regions that don't overlap, "
+                "or let a second fork follow",
+                path=path,
+                cell=cell,
+            ) from None
+        return data if merged is new else cells.codec.encode(merged)

@@ -8,12 +8,10 @@ path below ``forks/<token>/``               what it says
 ``open``                                    what is stored now is still taken in
 ``<n>.json``                                state ``n`` of the session, as a manifest
 ``<n>-<slot>-<writer>-<turn>-<write id>``   a writer stores chunks of state ``n`` under it
-``apart/<write id>/<home>/<chunk key>``     the object may lack what the writer's ones of
-                                            earlier turns hold
 ==========================================  ===============================================
 
-No commit refers to any of them. The *slot* tells arrays with the same home apart, the *turn*
-which of several objects of a chunk a writer stored last.
+No commit refers to any of them. The *slot* tells arrays with the same home apart. Of several
+objects that a writer stored for a chunk, the one of the last *turn* holds everything.
 """
 
 from __future__ import annotations
@@ -32,8 +30,6 @@ from hubzarr.storage.base import Storage
 
 __all__ = ["Notes", "Signature", "slots_of"]
 
-#: Where chunks lie in a repository.
-DATA: Final = "data"
 _SIGNATURE: Final = re.compile(r"(\d+)-(\d+)-([0-9a-f]+)-(\d+)-([0-9a-f]{16})")
 
 
@@ -110,11 +106,6 @@ class Notes:
             if one
         )
 
-    def apart(self) -> set[str]:
-        """Paths of objects that may lack what earlier ones of the same writer hold."""
-        folder = f"{self.folder}/apart"
-        return {DATA + path[len(folder) :] for path in self.storage.list_all(folder)}
-
     # -- a worker's ----------------------------------------------------------
 
     def state(self, number: int) -> Manifest:
@@ -130,10 +121,6 @@ class Notes:
         *parts, write_id = signature
         name = "-".join(map(str, parts))
         self.storage.put_atomic(f"{self.folder}/{name}-{write_id:016x}", _who())
-
-    def mark_apart(self, path: str) -> None:
-        """Say that an object, to be stored now, may lack what the writer's earlier ones hold."""
-        self.storage.put_atomic(f"{self.folder}/apart/{path.removeprefix(DATA + '/')}", _who())
 
     def is_open(self) -> bool:
         """Whether what has been stored until now is taken in."""

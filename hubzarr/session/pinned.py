@@ -103,9 +103,9 @@ class PinnedKeys:
         manifest = read_manifest(storage, self.version, self.number)
         if manifest is None or manifest.commit.id != self.commit:
             raise NotFoundError(
-                f"this process finds no commit {address} of {self.name} at {storage.url}: it must be "
-                "a place that all processes share, such as a bucket or a network disk, and the "
-                "version must not have been deleted meanwhile",
+                f"this process finds no commit {address} of {self.name} at {storage.url}: use a "
+                "place that all processes share, such as a bucket or a network disk, and don't "
+                "delete versions that others read",
                 version=self.version,
             )
         session = Session(storage, manifest, writable=False, name=self.name)
