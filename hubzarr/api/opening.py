@@ -95,7 +95,9 @@ def store(
     -------
     VersionedStore
         A zarr store. Writes become visible to others with ``store.session.commit(message)``,
-        or by themselves within a second.
+        or by themselves within a second. Sent to other processes, it reads this commit there;
+        to write from many of them, as dask does, use ``with store.fork(message) as fork:`` and
+        give them ``fork``.
 
     Examples
     --------
