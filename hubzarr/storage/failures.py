@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from hubzarr.errors import StorageError
+from hubzarr.errors import HubzarrError, StorageError
 
-__all__ = ["Failure", "explained", "failure_of", "is_final"]
+__all__ = ["Failure", "explained", "failure_of", "is_final", "is_passing"]
 
 _STATUS: Final = re.compile(r"status code: (\d{3})")
 _CODE: Final = re.compile(r"<Code>([^<]{1,64})</Code>")
@@ -30,7 +30,7 @@ _FAULTS: Final = {
     "dns": re.compile(r"dns error|failed to lookup|name resolution|ConnectorDNS|gaierror", re.I),
     "refused": re.compile(r"refused|ClientConnectorError|EndpointConnection|Connect,", re.I),
     "certificate": re.compile(r"certificate|\bssl\b|CertificateError", re.I),
-    "timeout": re.compile(r"TimedOut|timed out|Time-?out(Error)?\b", re.I),
+    "timeout": re.compile(r"TimedOut|timed out|Time-?outError|(?<!retry_)\btimeout\b", re.I),
     "dropped": re.compile(
         r"reset|IncompleteMessage|closed before|body error|ServerDisconnected|PayloadError"
         r"|IncompleteRead|ResponseStreamingError|ConnectionError|error sending request",
@@ -56,6 +56,7 @@ _WRONG_REGION: Final = frozenset(
     {"PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException"}
 )
 _CLOCK: Final = frozenset({"RequestTimeTooSkewed"})
+_PASSING: Final = frozenset({"timeout", "dropped"})
 _FINAL: Final = frozenset({"EACCES", "EPERM", "ENOENT", "EROFS", "clock", "region"})
 
 
@@ -110,7 +111,22 @@ def explained(failure: Failure, verb: str, where: str) -> StorageError:
         reason=reason,
         status=failure.status,
         code=failure.code or None,
+        tries=failure.tries,
     )
+
+
+def is_passing(error: HubzarrError) -> bool:
+    """Whether a failure may be over soon, and its client did not try again itself.
+
+    >>> is_passing(explained(Failure(status=503), "read", "s3://lab/x"))
+    True
+    >>> is_passing(explained(Failure(status=503, tries=9), "read", "s3://lab/x"))
+    False
+    """
+    status, reason = error.fields.get("status"), error.fields.get("reason")
+    if error.fields.get("tries", 1) > 1 or status == 501:
+        return False
+    return status in (408, 429) or (status or 0) >= 500 or reason in _PASSING
 
 
 def is_final(error: StorageError) -> bool:
@@ -206,7 +222,9 @@ def _of_botocore(error: BaseException, response: dict[str, Any]) -> Failure:
 def _status_of(error: BaseException) -> int | None:
     """The HTTP status in errors of gcsfs, aiohttp and Azure's client."""
     for cause in _chain(error):
-        for name in ("status", "code", "status_code"):
+        # aiohttp's errors of bodies have a code too, which is none of the server's.
+        own = type(cause).__name__ == "HttpError"
+        for name in ("status", "status_code", *(["code"] if own else [])):
             value = getattr(cause, name, None)
             if isinstance(value, str) and value.isdecimal():
                 value = int(value)

@@ -35,6 +35,7 @@ from hubzarr.storage.interrupts import interruptible
 from hubzarr.storage.patience import Patience
 from hubzarr.storage.plans import Plan, plan_for
 from hubzarr.storage.remote import FsspecStorage
+from hubzarr.storage.retrying import Attempts
 from hubzarr.threads import map_all
 
 __all__ = ["ObjectStorage"]
@@ -43,6 +44,7 @@ _BULK: Final = 1000
 # Above this an upload goes in parts: then a failure costs a part, not all of it.
 _IN_PARTS: Final = 64 << 20
 _PART: Final = 16 << 20
+_WHOLE: Final = 1 << 62
 _SIGNED: Final = re.compile(r"(sig|signature|token|credential)=", re.I)
 
 
@@ -134,7 +136,7 @@ class ObjectStorage:
     def get(self, path: str) -> bytes | None:
         """Return the content of an object, None if it does not exist."""
         full = self._start + path
-        data = self._read(path, lambda client: bytes(client.get(full).bytes()))
+        data = self._read(path, lambda client: _content(client.get(full)))
         return self._count_read(data)
 
     @_asked_elsewhere_after_fork
@@ -145,8 +147,10 @@ class ObjectStorage:
             return b"" if self.exists(path) else None
         try:
             data = self._read(path, functools.partial(self._part, path, start, stop))
-        except StorageError:
+        except StorageError as error:
             # Stores refuse a range that begins at or after the end of the object.
+            if error.fields.get("status") not in (None, 416):
+                raise
             size = self.size(path)
             if size is None or (0 <= start < size) or (start < 0 < size):
                 raise
@@ -251,7 +255,8 @@ class ObjectStorage:
             batches = [[name] for name in full]
 
         def delete(batch: list[str]) -> None:
-            self._read(batch[0], lambda client: client.delete(batch), "delete")
+            path = batch[0][len(self._start) :]
+            self._read(path, lambda client: client.delete(batch), "delete")
 
         map_all(delete, batches, self.concurrency)
 
@@ -272,60 +277,74 @@ class ObjectStorage:
 
     def _read[T](self, path: str, ask: Callable[[Any], T], verb: str = "read") -> T | None:
         """Ask the store; None means that the object or directory is missing."""
-        try:
-            answer = self._ask(ask)
-        except (HubzarrError, MemoryError):
-            raise
-        except Exception as error:
-            failed = self._failed(error, verb, path)
-            if failed is None:
-                return self._read(path, ask, verb)
-            if self._is_missing(error, failed):
-                return None
-            if failed.status == 403 and verb == "list":
-                raise UnsupportedError(failed.message) from None
-            if failed.status == 403 and verb == "read" and self._has_read:
-                # So says a store to those who may read but not list.
-                return None
-            raise failed from _shown(error)
-        self._has_read = True
-        return answer
+        attempts = Attempts(self._patience)
+        while True:
+            try:
+                answer = self._ask(ask)
+            except (HubzarrError, MemoryError):
+                raise
+            except Exception as error:
+                failed = self._failed(error, verb, path)
+                if self._is_missing(error, failed):
+                    return None
+                if failed.status == 403 and verb == "list":
+                    raise UnsupportedError(failed.message) from None
+                if failed.status == 403 and verb == "read" and self._has_read:
+                    # So says a store to those who may read but not list.
+                    return None
+                if not (self._found_region(failed) or attempts.again(failed)):
+                    raise failed from _shown(error)
+            else:
+                self._has_read = True
+                return answer
 
     def _write[T](self, path: str, ask: Callable[[Any], T], size: int) -> T:
-        try:
-            return self._ask(ask, size)
-        except (HubzarrError, MemoryError):
-            raise
-        except Exception as error:
-            failed = self._failed(error, "write", path)
-            if failed is None:
-                return self._write(path, ask, size)
-            raise failed from _shown(error)
+        """Store an object whole, as often as it takes."""
+        attempts = Attempts(self._patience)
+        while True:
+            try:
+                return self._write_once(path, ask, size)
+            except StorageError as failed:
+                if not attempts.again(failed):
+                    raise
+
+    def _write_once[T](self, path: str, ask: Callable[[Any], T], size: int) -> T:
+        while True:
+            try:
+                return self._ask(ask, size)
+            except (HubzarrError, MemoryError):
+                raise
+            except Exception as error:
+                failed = self._failed(error, "write", path)
+                if not self._found_region(failed):
+                    raise failed from _shown(error)
 
     def _is_missing(self, error: Exception, failed: StorageError) -> bool:
         return isinstance(error, FileNotFoundError) and failed.reason != "ENOENT"
 
-    def _failed(self, error: Exception, verb: str, path: str) -> StorageError | None:
-        """Return our error; None if the bucket was found in another region: ask again."""
-        found = explained(failure_of(error), verb, f"{self.url}/{path}")
-        if found.reason == "region" and self._plan.kind == "s3":
-            region = region_of(self._plan, self._patience.connect)
-            if region is not None and region != self._plan.get("region"):
-                config = dict(self._plan.config) | {"region": region}
-                self._plan = replace(self._plan, config=tuple(config.items()))
-                return None
-        return found
+    def _failed(self, error: Exception, verb: str, path: str) -> StorageError:
+        return explained(failure_of(error), verb, f"{self.url}/{path}")
+
+    def _found_region(self, failed: StorageError) -> bool:
+        """Whether the bucket turned out to be in another region, where it is asked from now on."""
+        if failed.reason != "region" or self._plan.kind != "s3":
+            return False
+        region = region_of(self._plan, self._patience.connect)
+        if region is None or region == self._plan.get("region"):
+            return False
+        config = dict(self._plan.config) | {"region": region}
+        self._plan = replace(self._plan, config=tuple(config.items()))
+        return True
 
     def _part(self, path: str, start: int, stop: int | None, client: Any) -> bytes:
         full = self._start + path
-        if stop is not None:
-            return bytes(client.get_range(full, start=start, end=stop))
-        if start >= 0:
-            return bytes(client.get(full, options={"range": {"offset": start}}).bytes())
-        if self._plan.kind != "azure":
-            return bytes(client.get(full, options={"range": {"suffix": -start}}).bytes())
-        size = int(client.head(full)["size"])  # Azure knows no suffixes
-        return bytes(client.get_range(full, start=max(0, size + start), end=size)) if size else b""
+        wanted: Any = (start, stop) if stop is not None else {"offset": start}
+        if start < 0:
+            wanted = {"suffix": -start}
+            if self._plan.kind == "azure":  # knows no suffixes
+                size = int(client.head(full)["size"])
+                wanted = (max(0, size + start), size)
+        return _content(client.get(full, options={"range": wanted}))
 
     # Listing
 
@@ -381,6 +400,11 @@ class ObjectStorage:
     def _count_write(self, content: bytes) -> None:
         self.counters.writes += 1
         self.counters.write_bytes += len(content)
+
+
+def _content(answer: Any) -> bytes:
+    """The body of an answer; as one part of a stream it is copied once, not twice."""
+    return b"".join(answer.stream(_WHOLE))
 
 
 def _created(client: Any, full: str, content: bytes) -> bool:

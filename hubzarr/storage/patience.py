@@ -75,7 +75,7 @@ class Patience:
         >>> Patience().total()
         90.0
         """
-        return 3 * self.timeout
+        return max(30.0, 3 * self.timeout)
 
     def for_upload(self, size: int) -> float:
         """Seconds that an upload may take, in few steps so that clients can be shared.

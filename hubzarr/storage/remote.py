@@ -12,11 +12,8 @@ What differs between stores, and what this module does about it:
 
 from __future__ import annotations
 
-import itertools
 import os
-import random
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -36,7 +33,8 @@ from hubzarr.storage.creating import create_once
 from hubzarr.storage.failures import Failure, explained
 from hubzarr.storage.listing import names_after
 from hubzarr.storage.patience import Patience
-from hubzarr.storage.web import is_passing, web_info
+from hubzarr.storage.retrying import Attempts
+from hubzarr.storage.web import web_info
 
 __all__ = ["FsspecStorage"]
 
@@ -124,8 +122,10 @@ class FsspecStorage:
         full = self._full(path)
         try:
             data = self._read(path, lambda fs: fs.cat_file(full, start=start, end=stop))
-        except StorageError:
+        except StorageError as error:
             # Stores refuse a range that begins at or after the end of the object.
+            if error.fields.get("status") not in (None, 400, 416):
+                raise
             size = self.size(path)
             if size is None or (0 <= start < size) or (start < 0 < size):
                 raise
@@ -293,7 +293,8 @@ class FsspecStorage:
 
     def _read[T](self, path: str, ask: Callable[[Any], T], verb: str = "read") -> T | None:
         """Ask the filesystem; None means that the object or directory is missing."""
-        for failures in itertools.count(1):
+        attempts = Attempts(self._patience)
+        while True:
             try:
                 answer = self._ask(ask)
             except (NotADirectoryError, IsADirectoryError):
@@ -306,13 +307,11 @@ class FsspecStorage:
                     return None
                 if verb == "list" and failed.fields.get("status") == 403:
                     raise UnsupportedError(failed.message) from error
-                if not self._may_pass(failed, failures):
+                if not attempts.again(failed):
                     raise failed from error
-                time.sleep(self._patience.pause(failures, random.uniform(0.5, 1.0)))
             else:
                 self._has_read = True
                 return answer
-        return None
 
     def _ask[T](self, ask: Callable[[Any], T]) -> T:
         fs = self._filesystem()
@@ -328,13 +327,17 @@ class FsspecStorage:
         # So says a store to those who may read but not list.
         return fields.get("status") == 403 and verb == "read" and self._has_read
 
-    def _may_pass(self, failed: HubzarrError, failures: int) -> bool:
-        """Whether to try again: the clients of object stores have done so themselves."""
-        if self.protocol not in _HTTP or failures > self._patience.retries:
-            return False
-        return is_passing(str(failed.fields.get("status") or failed.fields.get("reason")))
-
     def _write(self, path: str, ask: Callable[[Any], object]) -> None:
+        """Store an object whole, as often as it takes."""
+        attempts = Attempts(self._patience)
+        while True:
+            try:
+                return self._write_once(path, ask)
+            except StorageError as failed:
+                if not attempts.again(failed):
+                    raise
+
+    def _write_once(self, path: str, ask: Callable[[Any], object]) -> None:
         where = f"{self.url}/{path}"
         self._check_writable(path)
         try:
@@ -396,7 +399,7 @@ class FsspecStorage:
         if len(content) > _ONE_PART:
             options["chunksize"] = len(content) + 1
         try:
-            self._write(path, lambda fs: fs.pipe_file(full, content, **options))
+            self._write_once(path, lambda fs: fs.pipe_file(full, content, **options))
         except StorageError as error:
             if error.reason == "EEXIST" or error.fields.get("status") == 412:
                 return False

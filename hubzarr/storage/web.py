@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-__all__ = ["is_passing", "web_info"]
+__all__ = ["web_info"]
 
 _MISSING: Final = (404, 410)
 _NO_HEAD: Final = (405, 501)
-_PASSING: Final = frozenset({"timeout", "dropped", "refused", "429"})
 
 
 def web_info(fs: Any, url: str) -> dict[str, Any]:
@@ -39,12 +38,3 @@ async def _info(fs: Any, url: str) -> dict[str, Any]:
             size = int(length) if length and "Content-Encoding" not in answer.headers else None
             return {"name": url, "type": "file", "size": size}
     raise FileNotFoundError(url)
-
-
-def is_passing(reason: str) -> bool:
-    """Whether a failure for that reason may be over when it is tried again.
-
-    >>> is_passing("503"), is_passing("timeout"), is_passing("EACCES")
-    (True, True, False)
-    """
-    return reason in _PASSING or (len(reason) == 3 and reason.startswith("5"))

@@ -1,0 +1,49 @@
+"""Asking again after a failure that its client did not answer with another try.
+
+Clients send most requests again themselves, but each has gaps: obstore when a listing
+breaks or a deletion meets a reset, s3fs when a store says "too many requests".
+"""
+
+from __future__ import annotations
+
+import random
+import time
+
+from hubzarr.errors import HubzarrError
+from hubzarr.storage.failures import is_passing
+from hubzarr.storage.patience import Patience
+
+__all__ = ["Attempts"]
+
+
+class Attempts:
+    """The attempts at one request that may be sent twice, bounded in number and time.
+
+    Parameters
+    ----------
+    patience : Patience
+
+    Examples
+    --------
+    >>> from hubzarr.errors import StorageError
+    >>> attempts = Attempts(Patience(retries=1))
+    >>> broken = StorageError("the connection broke", reason="dropped")
+    >>> attempts.again(broken), attempts.again(broken)
+    (True, False)
+    """
+
+    def __init__(self, patience: Patience) -> None:
+        self._patience = patience
+        self._begin = time.monotonic()
+        self._failures = 0
+
+    def again(self, failed: HubzarrError) -> bool:
+        """Wait, and return whether to ask again."""
+        self._failures += 1
+        patience = self._patience
+        if self._failures > patience.retries or not is_passing(failed):
+            return False
+        if time.monotonic() - self._begin > patience.total():
+            return False
+        time.sleep(patience.pause(self._failures, random.uniform(0.5, 1.0)))
+        return True
