@@ -9,9 +9,11 @@ only: dask computes its batches again, and what it had stored is never referred 
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from hubzarr.computing.packing import kept, packed, work_there
@@ -19,13 +21,16 @@ from hubzarr.computing.plans import Plan
 from hubzarr.computing.working import Batch, Work
 from hubzarr.datasets.parallel import Room, Size, size_of, store
 from hubzarr.datasets.parallel_owner import Rooms
-from hubzarr.errors import TransformError
+from hubzarr.errors import HubzarrError, TransformError
 from hubzarr.media.extras import need
+from hubzarr.session.forking import open_fork
 
 __all__ = ["open_cluster"]
 
 #: Tasks that store, and so make room in memory, come before those that compute.
 _SOONER = 10
+#: Warnings are shown at the caller's line.
+_PACKAGE = str(Path(__file__).parents[1])
 
 
 @contextlib.contextmanager
@@ -93,11 +98,16 @@ class Sizes:
 
 
 def store_there(fork: bytes, rooms: dict[str, Room], batch: Batch) -> Batch:
-    """Store samples of a batch, on the worker that has it."""
+    """Store samples of a batch, on the worker that has it, if that one can reach the store."""
     out = replace(batch, columns=dict(batch.columns))
+    try:
+        opened = kept(fork)
+        open_fork(opened)
+    except HubzarrError as error:
+        return replace(out, hindrance=str(error))
     for name, room in rooms.items():
         column = batch.columns.get(name)
-        stored = None if column is None else store(kept(fork), room, column.values)
+        stored = None if column is None else store(opened, room, column.values)
         if column is not None and stored is not None:
             out.columns[name] = type(column)(stored, column.counts, True)
     return out
@@ -109,6 +119,8 @@ class _Batch:
 
     Attributes
     ----------
+    sent : int
+        Bytes of its inputs.
     computed, sizes, answer : Future
         The whole batch; its sizes; what the owner gets, once that is decided on.
     known : Sizes or None
@@ -118,6 +130,7 @@ class _Batch:
     """
 
     cluster: Cluster
+    sent: int
     computed: Any
     sizes: Any = None
     answer: Any = None
@@ -161,10 +174,9 @@ class Cluster:
         """Begin a batch."""
         if self._plans[0] is not plans:
             self._plans = plans, packed(plans)
-        computed = self._client.submit(
-            work_there, self._work, self._plans[1], packed(items), pure=False
-        )
-        batch = _Batch(self, computed)
+        sent = packed(items)
+        computed = self._client.submit(work_there, self._work, self._plans[1], sent, pure=False)
+        batch = _Batch(self, len(sent), computed)
         if self._rooms is None:
             batch.answer = computed
         else:
@@ -197,7 +209,20 @@ class Cluster:
                 "They may have too little memory: give them more, or fewer threads"
             ) from error
         self._queue.remove(batch)
+        found.sent = batch.sent
+        if found.hindrance and self.storing:
+            self._give_up(found.hindrance)
         return found
+
+    def _give_up(self, why: str) -> None:
+        """Have all samples sent to the owner from now on."""
+        self.storing = 0
+        warnings.warn(
+            f"workers can't store what they compute: {why}. So all of it is sent here and stored "
+            "by this process, which takes longer",
+            RuntimeWarning,
+            skip_file_prefixes=(_PACKAGE,),
+        )
 
     def _decide(self) -> None:
         """Set room aside for batches that were computed, in their order."""
@@ -223,7 +248,9 @@ class Cluster:
     def _decide_on(self, batch: _Batch, ahead: Counter[str] | None) -> None:
         """Let a batch be stored where it is, or be sent to the owner."""
         batch.answer, sizes = batch.computed, batch.known
-        if sizes is None or self._rooms is None or (sizes.failed and not self._ignore_errors):
+        if sizes is None or self._rooms is None or not self.storing:
+            return
+        if sizes.failed and not self._ignore_errors:
             return
         batch.rooms = self._rooms.aside(sizes.ready, ahead if self._is_settled(sizes) else None)
         if batch.rooms:

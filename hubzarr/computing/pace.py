@@ -44,6 +44,7 @@ class Pace:
     def __init__(self, storing: int = 0) -> None:
         self.size = 1
         self._largest = 1
+        self._heaviest = 1
         self._storing = storing
 
     def tell(self, batch: Batch) -> None:
@@ -51,6 +52,7 @@ class Pace:
         if not batch.inputs:
             return
         self._largest = max(self._largest, batch.size // batch.inputs)
+        self._heaviest = max(self._heaviest, batch.sent // batch.inputs)
         most, nbytes = (_FAR_MOST, _FAR_MOST_BYTES) if batch.stored else (_MOST, _MOST_BYTES)
         if self._storing:
             growth = min(_GROWTH, _FAR / max(batch.seconds, 1e-6))
@@ -59,7 +61,8 @@ class Pace:
             self.size = min(self.size, batch.inputs // 2)
         elif batch.seconds < _QUICK and batch.inputs >= self.size:
             self.size *= 2
-        self.size = max(1, min(self.size, most, nbytes // self._largest))
+        inputs = _MOST_BYTES // self._heaviest
+        self.size = max(1, min(self.size, most, nbytes // self._largest, inputs))
 
     def next(self, left: int | None) -> int:
         """Inputs of the next batch; where workers store, all of them have work to the end.

@@ -295,6 +295,10 @@ class Batch:
         How long it took.
     note : object
         What else is to be known of it.
+    hindrance : str
+        Why a worker could not store samples that it had room for.
+    sent : int
+        Bytes that were sent to the worker.
     """
 
     inputs: int
@@ -302,6 +306,8 @@ class Batch:
     errors: dict[int, Exception] = field(default_factory=dict)
     seconds: float = 0.0
     note: Any = None
+    hindrance: str = ""
+    sent: int = 0
 
     def prepare(self, plans: Mapping[str, Plan], large: bool = False) -> dict[int, Exception]:
         """Prepare columns that have a plan; inputs with a sample that does not fit go."""

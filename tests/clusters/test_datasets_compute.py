@@ -12,7 +12,8 @@ import pytest
 import hubzarr as hub
 from hubzarr.computing import cluster as clusters
 from hubzarr.datasets import parallel_owner
-from hubzarr.errors import TransformError
+from hubzarr.errors import NotFoundError, TransformError
+from hubzarr.session.forking import open_fork
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 
@@ -138,6 +139,31 @@ def test_a_worker_that_dies_changes_nothing(client, tmp_path, kinds):
     client.wait_for_workers(2, timeout=60)
 
 
+def test_inputs_on_which_every_worker_dies(client, cluster, monkeypatch):
+    @hub.compute
+    def fatal(number, out):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    monkeypatch.setattr(cluster.scheduler, "allowed_failures", 0)
+    ds = dataset()
+    with pytest.raises(TransformError, match="workers of the cluster died again and again"):
+        fatal().eval([1], ds, scheduler="distributed")
+    assert len(hub.load("ds")) == 0
+    client.wait_for_workers(2, timeout=60)
+
+
+def test_large_inputs(client):
+    @hub.compute
+    def means(block, out):
+        out.labels.append(int(block.mean()))
+
+    ds = hub.empty("ds")
+    ds.create_tensor("labels", dtype="int64")
+    blocks = [np.full(1 << 20, number, "uint8") for number in range(40)]
+    means().eval(blocks, ds, scheduler="distributed")  # no task is so large that dask warns
+    assert ds.labels.numpy().ravel().tolist() == list(range(40))
+
+
 def test_errors(client, kinds):
     ds = dataset()
     with pytest.raises(TransformError, match=r"input 150 .*150 is broken") as error:
@@ -205,7 +231,8 @@ def test_others_append_meanwhile(client, kinds, interval):
     assert [n for n in found if n >= 1000] == [1050, 1150, 1250]
 
 
-def test_others_append_rows_meanwhile(client, kinds):
+@pytest.mark.parametrize("interval", [0, 70])
+def test_others_append_rows_meanwhile(client, kinds, interval):
     ds = hub.empty("ds")
     ds.create_tensor("tiles", dtype="uint16").extend(np.zeros((3, 40, 40, 4), "uint16"))
     ds.flush()
@@ -218,7 +245,7 @@ def test_others_append_rows_meanwhile(client, kinds):
                 other.flush()
             yield number
 
-    tiles().eval(numbers(), ds, scheduler="distributed", checkpoint_interval=70)
+    tiles().eval(numbers(), ds, scheduler="distributed", checkpoint_interval=interval)
     assert "StoredRows" in kinds["tiles"]
     values = hub.load("ds").tiles.numpy()
     assert (values == values[:, :1, :1, :1]).all()
@@ -263,3 +290,68 @@ def test_what_is_copied_has_all_samples(client, tmp_path):
     taken = hub.like("taken", ds)
     taken.extend(ds[::3])
     check(taken, range(0, 150, 3))
+
+
+def cut_off():
+    def refuse(fork):
+        raise NotFoundError("it is nowhere")
+
+    clusters.open_fork = refuse
+
+
+def connect():
+    clusters.open_fork = open_fork
+
+
+def test_workers_that_do_not_reach_the_store(client, kinds):
+    ds = dataset()
+    client.run(cut_off)
+    try:
+        with pytest.warns(RuntimeWarning, match=r"workers can't store .* it is nowhere"):
+            pictures().eval(range(150), ds, scheduler="distributed")
+    finally:
+        client.run(connect)
+    assert "StoredBytes" not in kinds["images"]
+    check(hub.load("ds"), range(150))
+
+
+def test_control_c(client):
+    ds = dataset()
+
+    def numbers():
+        for number in range(1000):
+            if number == 150:
+                raise KeyboardInterrupt
+            yield number
+
+    with pytest.raises(KeyboardInterrupt):
+        pictures().eval(numbers(), ds, scheduler="distributed")
+    assert (len(ds), len(hub.load("ds"))) == (0, 0)
+    pictures().eval(range(30), ds, scheduler="distributed")
+    check(hub.load("ds"), range(30))
+
+
+def know(secrets):
+    os.environ.update(secrets)
+
+
+def forget(names):
+    for name in names:
+        os.environ.pop(name)
+
+
+def test_in_a_bucket(client, s3, kinds):
+    """Workers take secrets from their own environment."""
+    url, options = s3.url("ds"), s3.options
+    secrets = {"AWS_ACCESS_KEY_ID": options["key"], "AWS_SECRET_ACCESS_KEY": options["secret"]}
+    client.run(know, secrets)
+    ds = hub.empty(url, storage_options=options)
+    ds.create_tensor("images", htype="image", sample_compression="png")
+    ds.create_tensor("labels", dtype="int64")
+    ds.flush()
+    try:
+        pictures().eval(range(150), ds, scheduler="distributed")
+    finally:
+        client.run(forget, list(secrets))
+    assert "StoredBytes" in kinds["images"]
+    check(hub.load(url, storage_options=options), range(150))
