@@ -312,3 +312,17 @@ def test_a_pinned_commit_needs_no_request_at_all(url, server):
     assert a.mean() == expected().mean()
     assert a.io.reads == 0
     assert not asked(server)
+
+
+@pytest.mark.parametrize(("kind", "transport"), [("s3", "fsspec"), ("gcs", "auto")])
+def test_other_stores_and_transports(request, kind, transport, offline):
+    store = request.getfixturevalue(kind)
+    url = store.url("x")
+    options = {**store.options, "transport": transport}
+    hub.from_numpy(X, url, chunks=(20, 1000), storage_options=options).close()
+    assert hub.prefetch(url, storage_options=options).objects == 3
+    offline()
+    assert np.array_equal(hub.load(url, storage_options=options), X)
+    # What one transport fetched serves the others.
+    shared_cache.clear()
+    assert np.array_equal(hub.load(url, storage_options=store.options), X)
