@@ -10,6 +10,7 @@ from typing import Final
 
 import hubzarr as hub
 from hubzarr.cli.command import Argument, Command
+from hubzarr.config import get_config
 from hubzarr.errors import HubzarrError
 
 __all__ = ["SCRIPTS", "SHELLS", "candidates"]
@@ -125,8 +126,10 @@ def _names(current: str) -> list[str]:
         repository, colon, _ = current.partition(":")
         if colon and not current.partition(":")[2].startswith("//"):
             return [f"{repository}:{v.name}" for v in hub.versions(repository)]
-        names = hub.list()
-        if current in names:
+        roots, first = get_config().roots, current.partition("/")[0]
+        below = first if first in roots and "/" in current else ""
+        names = [*hub.list(below), *(f"{name}/" for name in roots)]
+        if current in names and current[-1:] != "/":
             return [current, *(f"{current}:{v.name}" for v in hub.versions(current))]
     except HubzarrError:
         return []

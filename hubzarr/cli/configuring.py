@@ -54,6 +54,8 @@ class _Plan:
 
 
 def _configure(args: argparse.Namespace) -> Answer:
+    if os.environ.get("HUBZARR_CONFIG") and not os.path.exists(config_path()):
+        write_file(config_path(), "")  # it is to be made: no error as for other commands
     if args.show:
         return _shown()
     if args.remove is not None:

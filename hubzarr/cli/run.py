@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
 import traceback
@@ -151,7 +152,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return _PIPE_CLOSED
     finally:
-        hub.configure(root=None)
+        with contextlib.suppress(HubzarrError):  # a bad config file was told already
+            hub.configure(root=None)
 
 
 def _completed(words: list[str]) -> list[str]:

@@ -66,6 +66,19 @@ def test_offers_names_below_another_root(
     assert complete(capsys, "--root", f"{tmp_path}/other", "info", "") == ["there"]
 
 
+def test_offers_roots_and_what_is_below_them(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    hub.configure(roots={"prod": str(tmp_path / "prod")})
+    try:
+        hub.array((2,), "prod/alice/there:v0")
+        assert complete(capsys, "info", "p") == ["prod/"]
+        assert complete(capsys, "info", "prod/") == ["prod/", "prod/alice/there"]
+        assert complete(capsys, "info", "prod/alice/there:") == ["prod/alice/there:v0"]
+    finally:
+        hub.configure(roots=None)
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_shells_take_the_script(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, shell: str

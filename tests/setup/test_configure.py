@@ -158,7 +158,13 @@ def test_what_can_not_be_used_is_not_written(run, config_file, tmp_path):
     (tmp_path / "file").write_text("x")
     out = run("--folder", tmp_path / "file" / "below", "--yes", code=1)
     assert "can't" in out
-    words = ["--url", "s3://no-such-bucket-here/x", "--yes", "-o", "endpoint_url=http://127.0.0.1:9"]
+    words = [
+        "--url",
+        "s3://no-such-bucket-here/x",
+        "--yes",
+        "-o",
+        "endpoint_url=http://127.0.0.1:9",
+    ]
     run(*words, "-o", "retries=0", "-o", "anon=true", code=1)
     assert not config_file.exists()
 
@@ -211,6 +217,16 @@ def test_other_settings_stay(run, config_file, tmp_path):
     assert config_file.read_text().startswith("# mine\nauthor = 'ann@lab'\n")
     config = get_config()
     assert (config.author, config.cache_dir, config.cache_size) == ("ann@lab", str(cache), 5 << 30)
+
+
+def test_a_named_file_is_made(run, tmp_path, monkeypatch, capsys):
+    path = tmp_path / "new" / "mine.toml"
+    monkeypatch.setenv("HUBZARR_CONFIG", str(path))
+    assert main(["ls"]) == 1
+    assert "which does not exist" in capsys.readouterr().err
+    run("--folder", tmp_path / "x", "--yes", "--no-check")
+    assert settings(path)["root"] == "x"
+    assert main(["ls"]) == 0
 
 
 def test_notes(run, tmp_path, monkeypatch):
@@ -278,7 +294,19 @@ def test_profiles_are_offered(run, answers, config_file, tmp_path, monkeypatch, 
 @pytest.mark.skipif(not hasattr(pty, "fork"), reason="no terminals here")
 def test_on_a_terminal(config_file, tmp_path):
     """Keys are not shown while they are typed."""
-    lines = ["3", "http://127.0.0.1:9", "lab-bucket", "", "", "4", "hunter2", "hunter2", "", "", "n"]
+    lines = [
+        "3",
+        "http://127.0.0.1:9",
+        "lab-bucket",
+        "",
+        "",
+        "4",
+        "hunter2",
+        "hunter2",
+        "",
+        "",
+        "n",
+    ]
     command = [sys.executable, "-m", "hubzarr.cli", "configure", "--no-check"]
     pid, terminal = pty.fork()
     if pid == 0:

@@ -12,7 +12,7 @@ from hubzarr.errors import HubzarrError
 from hubzarr.storage.local import LocalStorage
 from hubzarr.storage.probing.clock import skew
 from hubzarr.storage.probing.examination import Examination, FailedError, SkippedError
-from hubzarr.storage.probing.races import race_processes, race_threads, verdict_of
+from hubzarr.storage.probing.races import CannotRaceError, race_processes, race_threads, verdict_of
 from hubzarr.threads import map_all
 from hubzarr.wording import say_bytes, say_seconds
 
@@ -175,7 +175,10 @@ def race_of(processes: int, open_again: tuple[Any, ...]) -> Callable[[Examinatio
     def check(exam: Examination) -> str:
         folder = exam.path("race-of-processes")
         opener, *arguments = open_again
-        won = race_processes(opener, tuple(arguments), folder, processes, _ROUNDS)
+        try:
+            won = race_processes(opener, tuple(arguments), folder, processes, _ROUNDS)
+        except CannotRaceError as error:
+            raise SkippedError(f"not tried: {error}") from error
         if problem := verdict_of(exam.storage, folder, won):
             raise FailedError(problem)
         return f"{processes} processes, {_ROUNDS} rounds, one winner each"

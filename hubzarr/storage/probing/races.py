@@ -7,17 +7,23 @@ import signal
 import threading
 import time
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any, Final
 
 from hubzarr.errors import HubzarrError
 from hubzarr.storage.base import Storage
 
-__all__ = ["race_processes", "race_threads", "verdict_of"]
+__all__ = ["CannotRaceError", "race_processes", "race_threads", "verdict_of"]
 
 #: For each round, who of the racers won.
 type Rounds = list[list[int]]
 
 _WAIT: Final = 60.0
+_POLL: Final = 0.5
+
+
+class CannotRaceError(Exception):
+    """Processes could not be started here: that says nothing about the store."""
 
 
 def race_threads(storage: Storage, folder: str, racers: int, rounds: int) -> Rounds:
@@ -77,7 +83,9 @@ def race_processes(
         with _NoInterrupts():  # Ctrl-C reaches children too, and is ours to handle
             for process in processes:
                 process.start()
-        return _collected(answers, racers, rounds)
+        return _collected(answers, processes, rounds)
+    except (OSError, ImportError) as error:  # no semaphores, no more processes
+        raise CannotRaceError(str(error)) from error
     finally:
         for process in processes:
             if process.pid is not None:
@@ -137,16 +145,22 @@ def _race(
         start.abort()
 
 
-def _collected(answers: Any, racers: int, rounds: int) -> Rounds:
+def _collected(answers: Any, processes: Sequence[Any], rounds: int) -> Rounds:
     won: Rounds = [[] for _ in range(rounds)]
     deadline = time.monotonic() + _WAIT
-    for _ in range(racers * rounds):
+    left = len(processes) * rounds
+    while left:
+        ended = any(process.exitcode for process in processes)
         try:
-            racer, number, first, problem = answers.get(timeout=max(deadline - time.monotonic(), 0))
+            racer, number, first, problem = answers.get(timeout=_POLL)
         except queue.Empty:
-            raise HubzarrError(f"no answer from the processes in {_WAIT:.0f} s") from None
+            if ended or time.monotonic() > deadline:
+                said = "ended early" if ended else f"gave no answer in {_WAIT:.0f} s"
+                raise CannotRaceError(f"a process {said}") from None
+            continue
         if problem:
             raise HubzarrError(problem)
+        left -= 1
         if first:
             won[number].append(racer)
     return won
