@@ -107,7 +107,7 @@ def _with_history(
     commit = origin.manifest.commit
     graft = None
     if version != commit.version:
-        graft = plan_graft(origin.storage, target, commit.version, commit.number, version)
+        graft = plan_graft(origin.storage, target, origin.manifest, version)
     goals = {commit.version: commit.number}
     return transfer(origin.storage, target, goals, graft=graft, verify=verify, dry_run=dry_run)
 

@@ -197,11 +197,12 @@ def _moved(
     if version is None:
         goals = _all(old, source, target)
         return transfer(source, target, goals, verify=verify, dry_run=dry_run)
-    number = head_of(source, version, old.repository).commit.number
+    newest = head_of(source, version, old.repository)
     graft = None
     if new.version not in (None, version):
-        graft = plan_graft(source, target, version, number, str(new.version))
-    return transfer(source, target, {version: number}, graft=graft, verify=verify, dry_run=dry_run)
+        graft = plan_graft(source, target, newest, str(new.version))
+    goals = {version: newest.commit.number}
+    return transfer(source, target, goals, graft=graft, verify=verify, dry_run=dry_run)
 
 
 def _all(name: Name, source: Storage, target: Storage) -> dict[str, int]:

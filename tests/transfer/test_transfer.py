@@ -272,6 +272,19 @@ class TestConflicts:
         with pytest.raises(ConflictError, match="another version name, such as ':main-2'"):
             hub.push(f"{source.url}:main", f"{target.url}:main", dry_run=True)
 
+    def test_their_commits_can_be_merged_here_under_another_name(self):
+        source, session, target = self.diverged()
+        names = f"{source.url}:theirs", f"{target.url}:main"
+        assert hub.pull(*names).versions == {"theirs": (-1, 0)}
+        merge(session, "theirs")
+        assert content(source, "main")[:2, 0].tolist() == [5, 6]
+        commit(open_session(target, "main", author="them"), 2, 8)
+        assert hub.pull(*names).versions == {"theirs": (0, 1)}
+        session.refresh()
+        merge(session, "theirs")
+        assert content(source, "main")[:3, 0].tolist() == [5, 6, 8]
+        check_whole(source)
+
     def test_another_name_for_a_whole_version(self):
         source, session = filled(rows=4)
         for number in range(40):

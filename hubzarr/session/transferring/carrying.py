@@ -268,8 +268,6 @@ class _Presence:
         missing, so are the others as a rule, and nobody asks for each: to copy one again does
         no harm.
         """
-        if self.storage.is_local:
-            return {item.path for item in items if self.storage.exists(item.path)}
         if self.ask_always:
             return set() if self._is_empty() else self._ask([item.path for item in items])
         fresh = [item.path for item in items if item.fresh]
@@ -288,29 +286,25 @@ class _Presence:
         return path.rpartition("/")[0] in self._listed
 
     def _ask(self, paths: Sequence[str]) -> set[str]:
+        """Those paths that are there: asked for one by one, or listed where there are many."""
+        storage = self.storage
+        if storage.is_local:
+            return {path for path in paths if storage.exists(path)}
         groups: dict[str, list[str]] = {}
         for path in paths:
             groups.setdefault(path.rpartition("/")[0], []).append(path)
-        alone = [
-            path
-            for directory, group in groups.items()
-            if directory not in self._listed and not _worth_listing(directory, group)
-            for path in group
+        unknown = [directory for directory in groups if directory not in self._listed]
+        listed = [
+            directory for directory in unknown if _worth_listing(directory, groups[directory])
         ]
-        found = map_all(self.storage.exists, alone, self.storage.concurrency)
+        listings = map_all(storage.list_dir, listed, storage.concurrency)
+        self._listed |= zip(listed, map(frozenset, listings), strict=True)
+        alone = [path for each in unknown if each not in self._listed for path in groups[each]]
+        found = map_all(storage.exists, alone, storage.concurrency)
         there = {path for path, is_there in zip(alone, found, strict=True) if is_there}
-        new = [
-            directory
-            for directory, group in groups.items()
-            if directory not in self._listed and _worth_listing(directory, group)
-        ]
-        for directory, names in zip(
-            new, map_all(self.storage.list_dir, new, self.storage.concurrency), strict=True
-        ):
-            self._listed[directory] = frozenset(names)
         for directory, group in groups.items():
-            names_there = self._listed.get(directory, frozenset())
-            there.update(path for path in group if path.rpartition("/")[2] in names_there)
+            names = self._listed.get(directory, frozenset())
+            there.update(path for path in group if path.rpartition("/")[2] in names)
         while len(self._listed) > 1 and sum(map(len, self._listed.values())) > NAMES_KEPT:
             self._listed.popitem(last=False)
         return there

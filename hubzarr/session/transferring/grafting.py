@@ -13,13 +13,14 @@ from dataclasses import dataclass, replace
 from hubzarr.errors import ConflictError, DamagedError, InvalidError
 from hubzarr.history.compare import split_address
 from hubzarr.history.heads import head
-from hubzarr.history.log import extended
+from hubzarr.history.log import ancestors, extended
 from hubzarr.history.manifest import Commit, Manifest, encode
 from hubzarr.history.versions import read_manifest
 from hubzarr.session.transferring.carrying import past_cache
 from hubzarr.session.transferring.planning import common_number
 from hubzarr.session.transferring.publishing import publish, same_id
 from hubzarr.storage.base import Storage
+from hubzarr.table.reader import PageReader
 
 __all__ = ["Graft", "plan_graft"]
 
@@ -33,30 +34,40 @@ class Graft:
     version, name : str
         At the source and at the target.
     offset : int
-        Number at the source of what is number 0 at the target; earlier ones keep the version's
-        name.
+        What a number is less at the target.
     newest : int
-        Newest number at the target, -1 if there is none.
+        Newest number of the name at the target, -1 if there is none.
+    last : int
+        Newest commit, by its number at the source, that the target has in this line: under
+        the name if the line has begun, else under its own address.
+    begun : bool
+        Whether the target has the line under the name.
+    shared : int
+        Newest commit, by its number, that the target has under its own address.
     """
 
     version: str
     name: str
     offset: int
     newest: int
+    last: int
+    begun: bool
+    shared: int
 
     @property
     def known(self) -> dict[str, int]:
         """Numbers of the source that the target has."""
-        return {self.version: self.offset + self.newest}
+        return {self.version: self.last}
 
     def renamed(self, moved: dict[str, tuple[int, int]]) -> dict[str, tuple[int, int]]:
         """How far versions came, by their names at the target."""
-        return {
-            self.name if version == self.version else version: (before, after)
-            if version != self.version
-            else (before - self.offset, after - self.offset)
-            for version, (before, after) in moved.items()
-        }
+        out = {}
+        for version, (before, after) in moved.items():
+            if version == self.version:
+                out[self.name] = self.newest, max(self.newest, after - self.offset)
+            else:
+                out[version] = before, after
+        return out
 
     def check(self, commits: Iterable[Commit]) -> None:
         """Refuse where other versions grew from commits that get another name."""
@@ -69,7 +80,8 @@ class Graft:
                     "another version of that name; choose a third one"
                 )
             for address in (commit.parent, commit.merged):
-                if address is not None and self._address(address) != address:
+                version, number = split_address(address or "@-1")
+                if version == self.version and number > self.shared:
                     raise InvalidError(
                         f"{self.version!r} can't get another name there: {commit.address}, which "
                         f"belongs to its history, was made on {address}; make a version of it "
@@ -98,9 +110,13 @@ class Graft:
 
     def _address(self, address: str) -> str:
         version, number = split_address(address)
-        if version == self.version and number >= self.offset:
-            return f"{self.name}@{number - self.offset}"
-        return address
+        if (
+            version != self.version
+            or number < self.last
+            or (number == self.last and not self.begun)
+        ):
+            return address
+        return f"{self.name}@{number - self.offset}"
 
 
 def _read(target: Storage, address: str) -> Manifest:
@@ -110,8 +126,13 @@ def _read(target: Storage, address: str) -> Manifest:
     return found
 
 
-def plan_graft(source: Storage, target: Storage, version: str, number: int, name: str) -> Graft:
+def plan_graft(source: Storage, target: Storage, ours: Manifest, name: str) -> Graft:
     """Find out where a version that gets another name starts, and how much of it is there.
+
+    Parameters
+    ----------
+    ours : Manifest
+        The commit of the source up to which its version is wanted.
 
     Raises
     ------
@@ -119,24 +140,33 @@ def plan_graft(source: Storage, target: Storage, version: str, number: int, name
         The target has a version of that name with other commits.
     """
     source, target = past_cache(source), past_cache(target)
+    version, number = ours.commit.version, ours.commit.number
+    original = head(target, version)
+    shared = -1
+    if original is not None:
+        shared = common_number(source, target, version, min(original.commit.number, number))
     newest = head(target, name)
-    if newest is None:
-        theirs = head(target, version)
-        shared = -1
-        if theirs is not None:
-            shared = common_number(source, target, version, min(theirs.commit.number, number))
+    if newest is None or newest.commit.state == "deleted":
         # If all of it is there, the last commit gets the name too, so that there is one.
-        return Graft(version, name, min(shared + 1, number), -1)
-    first = read_manifest(target, name, 0)
-    parent = None if first is None else first.commit.parent
-    start = ("", -1) if parent is None else split_address(parent)
-    offset = start[1] + 1 if start[0] == version else 0
-    last = min(newest.commit.number, number - offset)
-    ours = read_manifest(source, version, last + offset) if last >= 0 else None
-    there = read_manifest(target, name, last) if last >= 0 else None
-    if ours is None or there is None or not same_id(ours, there):
-        raise _taken(target, name, last)
-    return Graft(version, name, offset, newest.commit.number)
+        last = min(shared, number - 1)
+        taken = -1 if newest is None else newest.commit.number
+        return Graft(version, name, last - taken, taken, last, False, shared)
+    at, there = ours.commit, newest.commit
+    if at.id != there.id:
+        found = _ancestor(ours, source, there.id) or at
+        if found is at:  # commits were added there
+            there = _ancestor(newest, target, at.id) or there
+        at = found
+    if at.id != there.id or at.version != version or there.version != name:
+        raise _taken(target, name, newest.commit.number)
+    offset = at.number - there.number
+    return Graft(version, name, offset, newest.commit.number, at.number, True, shared)
+
+
+def _ancestor(manifest: Manifest, storage: Storage, wanted: str) -> Commit | None:
+    """The commit with an id among those that led to a state."""
+    line = ancestors(manifest, PageReader(storage))
+    return next((commit for commit in line if commit.id == wanted), None)
 
 
 def _taken(target: Storage, name: str, number: int) -> ConflictError:
