@@ -18,7 +18,7 @@ __all__ = ["Failure", "explained", "failure_of", "is_final", "is_passing"]
 
 _STATUS: Final = re.compile(r"status code: (\d{3})")
 _CODE: Final = re.compile(r"<Code>([^<]{1,64})</Code>")
-_MESSAGE: Final = re.compile(r"<Message>([^<]{1,300})")
+_MESSAGE: Final = re.compile(r"<Message>([^<\n]{1,200})")
 _TRIES: Final = re.compile(r"after (\d+) retries")
 _SECONDS: Final = re.compile(r" in ([\d.]+)s\b")
 # Signed URLs carry secrets after the question mark.
@@ -213,7 +213,7 @@ def _of_botocore(error: BaseException, response: dict[str, Any]) -> Failure:
     return Failure(
         status=status if isinstance(status, int) else int(code) if code.isdigit() else None,
         code="" if code.isdigit() else code,
-        message=_shortened(str(about.get("Message") or "")),
+        message=_shortened(str(about.get("Message") or ""))[:200],
         tries=1 + int(meta.get("RetryAttempts") or 0),
         text=_shortened(str(error)) or type(error).__name__,
     )

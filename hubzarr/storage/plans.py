@@ -220,10 +220,16 @@ def _gcs(protocol: str, place: str, options: _Options) -> Plan:
     anonymous = bool(options.take("anon")) or token == "anon"
     access = options.take("access")
     options.end((None, {}, False))
-    # Emulators speak the JSON protocol alone, obstore the XML one.
-    if endpoint or _environment("STORAGE_EMULATOR_HOST") or access == "read_only":
+    if access == "read_only":
         raise _Unknown
-    return Plan("gcs", bucket, base, credentials=_google_credentials(token, anonymous))
+    endpoint = endpoint or _environment("STORAGE_EMULATOR_HOST")
+    config: dict[str, Any] = {}
+    client: dict[str, Any] = {}
+    if endpoint:
+        config["endpoint"] = _checked_endpoint(endpoint)
+        client["allow_http"] = endpoint.startswith("http://")
+    who = _google_credentials(token, anonymous)
+    return Plan("gcs", bucket, base, tuple(config.items()), tuple(client.items()), who)
 
 
 def _google_credentials(token: Any, anonymous: bool) -> Credentials:

@@ -38,7 +38,8 @@ from hubzarr.storage.web import web_info
 
 __all__ = ["FsspecStorage"]
 
-_CREATES = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "memory"})
+_AZURE = frozenset({"abfs", "abfss", "az"})
+_CREATES = _AZURE | {"s3", "s3a", "gs", "gcs", "memory"}
 # Here an overwrite is atomic too; elsewhere it takes a temporary object and a rename.
 _OVERWRITES = _CREATES | {"oss", "oci", "http", "https"}
 _READ_ONLY = frozenset({"http", "https", "github", "zip", "tar"})
@@ -119,6 +120,11 @@ class FsspecStorage:
         if stop is not None and stop - start > _LARGE and not self._filesystem().async_impl:
             # Filesystems built on files make room for all that was asked for.
             stop = min(stop, max(start, self.size(path) or 0))
+        if start < 0 and self.protocol in _AZURE:  # knows no suffixes
+            size = self.size(path)
+            if not size:
+                return None if size is None else self._count_read(b"")
+            start, stop = max(0, size + start), size
         full = self._full(path)
         try:
             data = self._read(path, lambda fs: fs.cat_file(full, start=start, end=stop))

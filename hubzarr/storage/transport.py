@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -17,6 +18,7 @@ __all__ = ["open_remote"]
 
 _TRANSPORTS: Final = ("auto", "obstore", "fsspec")
 _HTTP: Final = frozenset({"http", "https"})
+_GOOGLE: Final = frozenset({"gs", "gcs"})
 
 
 def open_remote(url: str, options: Mapping[str, Any], *, single_writer: bool = False) -> Storage:
@@ -41,11 +43,21 @@ def open_remote(url: str, options: Mapping[str, Any], *, single_writer: bool = F
     transport = rest.pop("transport", None) or get_config().transport
     if transport not in _TRANSPORTS:
         raise InvalidError(f"bad transport {transport!r}: expected one of {', '.join(_TRANSPORTS)}")
-    if transport == "obstore" or (transport == "auto" and installed()):
-        kind = HttpStorage if url.partition("://")[0].lower() in _HTTP else ObjectStorage
+    protocol = url.partition("://")[0].lower()
+    if transport == "auto" and (_is_emulated(protocol, rest) or not installed()):
+        transport = "fsspec"
+    if transport != "fsspec":
+        kind = HttpStorage if protocol in _HTTP else ObjectStorage
         try:
             return kind(url, rest, single_writer=single_writer)
         except UnsupportedError:
             if transport == "obstore":
                 raise
     return FsspecStorage(url, rest, single_writer=single_writer)
+
+
+def _is_emulated(protocol: str, options: Mapping[str, Any]) -> bool:
+    """Whether this is an emulator of Google's, which speaks another protocol than obstore."""
+    if protocol not in _GOOGLE:
+        return False
+    return bool(options.get("endpoint_url") or os.environ.get("STORAGE_EMULATOR_HOST"))

@@ -13,6 +13,7 @@ import uuid
 import pytest
 
 from hubzarr.storage import FsspecStorage, LocalStorage, MemoryStorage, open_storage
+from tests.storage.google_xml import google_xml_server
 
 # Read on import: each test runs without HUBZARR_ variables.
 OWN_URL = os.environ.get("HUBZARR_TEST_URL")
@@ -66,6 +67,21 @@ def _served(server, transport):
     return make
 
 
+def _google_xml(request, tmp_path):
+    """Google's store as obstore asks it, which fake-gcs-server does not understand."""
+    pytest.importorskip("obstore")
+    options = {"endpoint_url": request.getfixturevalue("google_xml"), "token": "anon"}
+    storage = open_storage("gs://lab/root", options | {"transport": "obstore"})
+    request.addfinalizer(lambda: storage.delete_dir(""))
+    return storage
+
+
+@pytest.fixture(scope="session")
+def google_xml():
+    with google_xml_server() as endpoint:
+        yield endpoint
+
+
 @pytest.fixture(scope="session")
 def opened():
     return {}
@@ -83,6 +99,7 @@ KINDS = {
     "moto-obstore": _served("s3_moto", "obstore"),
     # obstore does not speak with this server, only with the real one.
     "gcs-fsspec": _served("gcs", "fsspec"),
+    "gcs-obstore": _google_xml,
 }
 if OWN_URL:
     KINDS["own"] = _own
