@@ -118,9 +118,9 @@ def prefetch(what: Any, *, storage_options: Options = None) -> PrefetchReport:
     if isinstance(what, str):
         parsed = parse_name(what)
         storage = storage_of(parsed, storage_options)
-        version = parsed.version or DEFAULT_VERSION
-        what = VersionedStore(session_of(parsed, storage, "r", version))
-    session = _session_of(what)
+        session = session_of(parsed, storage, "r", parsed.version or DEFAULT_VERSION)
+    else:
+        session = _session_of(what)
     commit = session.manifest.commit
     name = session.name, commit.version, commit.id
     if session.storage.is_local:

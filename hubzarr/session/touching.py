@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
-from itertools import batched
+from collections.abc import Iterator
+from itertools import batched, chain
 from math import prod
 from typing import Any, Final, NamedTuple
 
@@ -168,12 +168,13 @@ class Touched:
     def fetch(self) -> Iterator[list[int]]:
         """Read all objects and check them; yields the sizes of what was read, in portions."""
         storage = self.session.storage
-        work: list[Callable[[], int]] = [
-            *(lambda path=path: len(storage.get(path) or b"") for path in self._loose),
-            *(lambda job=job: _read(job) for job in self._jobs.values()),
-        ]
+
+        def read(item: str | _Job) -> int:
+            return _read(item) if isinstance(item, _Job) else len(storage.get(item) or b"")
+
+        work: Iterator[str | _Job] = chain(self._loose, self._jobs.values())
         for some in batched(work, _BATCH):
-            yield map_all(lambda do: do(), some, storage.concurrency)
+            yield map_all(read, some, storage.concurrency)
 
 
 def _apart(cells: CellStore) -> CellStore:

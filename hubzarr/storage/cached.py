@@ -21,6 +21,7 @@ from hubzarr.storage.base import Counters, Data, Storage, check_range, joined
 from hubzarr.storage.diskcache import DiskCache, disk_cache
 from hubzarr.storage.kept import KeptObjects
 from hubzarr.storage.known import KnownManifests, manifest_parts
+from hubzarr.storage.unreachable import UnreachableStorage
 
 __all__ = ["CachedStorage"]
 
@@ -278,4 +279,6 @@ def _reopened(inner: Storage, folder: str, limit: int, offline: bool, server: st
     config = get_config()
     if config.cache_dir is not None:
         folder, limit = config.cache_dir, config.cache_size
+    if config.offline and not offline:
+        inner, offline = UnreachableStorage(inner.url), True
     return CachedStorage(inner, folder, limit, offline, server)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -14,7 +15,11 @@ from hubzarr.storage.unreachable import UnreachableStorage
 __all__ = ["server_of", "with_cache"]
 
 _NO_CACHE: Final = "set cache_dir to the folder of a disk cache, or go online with offline=False"
-_PREFETCH: Final = "go online (offline=False) and read it, or keep it with `hubzarr prefetch NAME`"
+#: Variables by which the clients of a store are sent to another server.
+_VARIABLES: Final = {
+    "s3": ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"),
+    "gs": ("STORAGE_EMULATOR_HOST",),
+}
 _SERVERS: Final = ("endpoint_url", "endpoint", "account_name", "host")
 
 
@@ -36,16 +41,13 @@ def with_cache(url: str, options: Mapping[str, Any], open_store: Callable[[], St
     MemoryStorage('x')
     """
     config = get_config()
-    if config.offline:
-        advice = _NO_CACHE if config.cache_dir is None else _PREFETCH
-        inner: Storage = UnreachableStorage(url, advice)
-    else:
-        inner = open_store()
+    if config.offline and config.cache_dir is None:
+        return UnreachableStorage(url, _NO_CACHE)
+    inner = UnreachableStorage(url) if config.offline else open_store()
     if config.cache_dir is None or inner.is_local:
         return inner
-    return CachedStorage(
-        inner, config.cache_dir, config.cache_size, config.offline, server_of(options)
-    )
+    server = server_of(options) or _server_of_environment(url)
+    return CachedStorage(inner, config.cache_dir, config.cache_size, config.offline, server)
 
 
 def server_of(options: Mapping[str, Any]) -> str:
@@ -59,4 +61,13 @@ def server_of(options: Mapping[str, Any]) -> str:
     client = options.get("client_kwargs")
     tables = [options, client if isinstance(client, Mapping) else {}]
     found = (str(table[key]) for table in tables for key in _SERVERS if table.get(key))
-    return re.sub("//[^/]*@", "//", next(found, "")).rstrip("/")  # no passwords in keys
+    return _without_password(next(found, ""))
+
+
+def _server_of_environment(url: str) -> str:
+    names = _VARIABLES.get(url.partition("://")[0].lower(), ())
+    return _without_password(next(filter(None, map(os.environ.get, names)), ""))
+
+
+def _without_password(server: str) -> str:
+    return re.sub("//[^/]*@", "//", server).rstrip("/")

@@ -24,6 +24,7 @@ __all__ = ["PARTS", "DiskCache", "disk_cache"]
 
 #: What ends the name of a folder that holds parts of one object.
 PARTS: Final = ".d"
+_PACKAGE: Final = os.path.dirname(os.path.dirname(__file__))
 _BINARY: Final = getattr(os, "O_BINARY", 0)
 _TAG: Final = (
     "Signature: 8a477f597d28d172789f06886806bc55\n# Disk cache of hubzarr: safe to delete\n"
@@ -137,6 +138,8 @@ class DiskCache:
         """Keep a payload; returns whether it is kept."""
         if not self._writable or time.monotonic() < self._resting:
             return False
+        if type(payload) is not bytes:
+            payload = bytes(payload)  # some transports hand out buffers of their own
         head = make_head(key, payload)
         room = room_for(len(head) + len(payload))
         if room > self.limit // _SHARE:
@@ -242,7 +245,7 @@ class DiskCache:
                 + ("what is in it is read" if reading else "reads go on without it")
                 + "; correct its rights, or set cache_dir to another folder",
                 UserWarning,
-                stacklevel=2,
+                skip_file_prefixes=(_PACKAGE,),
             )
             return False
         return True

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, Final
 
 from hubzarr.errors import OfflineError
 from hubzarr.storage.base import Counters, Data, check_range
 
 __all__ = ["UnreachableStorage"]
+
+PREFETCH: Final = "go online (offline=False) and read it, or keep it with `hubzarr prefetch NAME`"
 
 
 class UnreachableStorage:
@@ -18,7 +20,7 @@ class UnreachableStorage:
     ----------
     url : str
         Address of the store.
-    advice : str
+    advice : str, optional
         What to do; the end of each error's message.
 
     Examples
@@ -34,7 +36,7 @@ go online
     concurrency = 8
     atomic_create = True
 
-    def __init__(self, url: str, advice: str) -> None:
+    def __init__(self, url: str, advice: str = PREFETCH) -> None:
         protocol, separator, place = url.partition("://")
         self.url = f"{protocol.lower()}{separator}{place.rstrip('/')}"
         self.advice = advice

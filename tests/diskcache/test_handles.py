@@ -93,6 +93,18 @@ def test_a_pickled_handle_takes_the_cache_of_the_process_that_opens_it(url, serv
     assert str(tmp_path / "cache") in pickle.loads(data)._session.storage.cache.folder
 
 
+def test_a_pickled_handle_obeys_a_process_that_is_offline(url, server, offline):
+    a = load(url, server)
+    wanted, data = a[0:4].compute(), pickle.dumps(a)
+    quiet(server)
+    offline()
+    found = pickle.loads(data)
+    assert np.array_equal(found[0:4], wanted)
+    with pytest.raises(OfflineError):
+        found.compute()
+    assert not asked(server)
+
+
 def test_a_writer_sees_its_own_and_others_commits(url, server):
     a, b = load(url, server, "r+"), load(url, server, "r+")
     a[0] = 7
