@@ -26,6 +26,8 @@ setting                what happens (rates from 0 to 1)
 ``cache_get``          repeated GETs are answered from memory, so that a slow server does not
                        limit a benchmark; only while nothing is written
 ``max_faults``         no more faults than that; 0: no limit
+``spare``              after a corrupt or short body, bodies of that path are neither for so
+                       many requests: it was damaged on its way, not where it is stored
 =====================  =====================================================================
 
 ``GET /__fault__`` answers settings, counts and the log of requests; ``PUT /__fault__``
@@ -51,6 +53,7 @@ from tests.servers.wire import Closed, Head, read_body, read_head, whole_body
 
 CONTROL = "/__fault__"
 FAULTS = ("error", "reset", "lost", "late_error", "truncate", "cut", "corrupt", "short", "stall")
+DAMAGE = ("corrupt", "short")
 _LOGGED = 20_000
 _LINE = 1 << 20
 _MESSAGES = {"SlowDown": "Please reduce your request rate."}
@@ -79,6 +82,7 @@ class Settings:
     cache_get: int = 0
     match: str = ""
     max_faults: int = 0
+    spare: int = 0
     seed: int = 0
 
     def changed(self, changes: dict[str, object]) -> Settings:
@@ -170,6 +174,7 @@ class FaultProxy:
         self.cache: dict[tuple[bytes, bytes | None], tuple[Head, bytes]] = {}
         self.paid_until = 0.0
         self.in_flight = 0
+        self.damaged: dict[str, int] = {}
         self.use(settings)
 
     def use(self, settings: Settings) -> None:
@@ -223,8 +228,15 @@ class FaultProxy:
         for fault in FAULTS:
             point -= getattr(settings, f"{fault}_rate")
             if point < 0:
-                return fault
+                return None if fault in DAMAGE and self._is_spared(line) else fault
         return None
+
+    def _is_spared(self, line: str) -> bool:
+        number = self.record.requests
+        if number < self.damaged.get(line, 0):
+            return True
+        self.damaged[line] = number + self.settings.spare
+        return False
 
     async def _wait(self) -> None:
         settings = self.settings
@@ -368,6 +380,7 @@ class FaultProxy:
             changes.setdefault("clear", True)
         if changes.pop("clear", False):
             self.record = Record()
+            self.damaged.clear()
         settings = settings.changed(changes)
         if settings != self.settings:
             self.use(settings)

@@ -207,6 +207,13 @@ def test_faults_are_drawn_by_seed_match_and_limit(through):
     assert outcome(max_faults=3).count(503) == 3
 
 
+def test_damage_spares_a_path_for_a_while(through):
+    server, path = through
+    server.set(corrupt_rate=1, spare=3)
+    answers = [ask(server, "GET", path)[1] == BODY for _ in range(7)]
+    assert answers == [False, True, True, False, True, True, False]
+
+
 def test_a_cache_answers_without_the_server(through):
     server, path = through
     server.set(cache_get=1)

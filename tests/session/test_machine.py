@@ -84,8 +84,7 @@ class HistoryMachine(RuleBasedStateMachine):
 
     @initialize(local=st.booleans())
     def start(self, local):
-        inner = open_storage("memory://" + secrets.token_hex(6))
-        self.storage = WriteOnce(inner, is_local=local)
+        self.storage = self.new_storage(local)
         stored = {"": StoredNode(GROUP, ""), "a": StoredNode(document("a"), "a")}
         create_repository(self.storage, "main", GROUP, author="me", nodes=stored)
         nodes = {"": Node(None, {}), "a": empty("a")}
@@ -98,6 +97,9 @@ class HistoryMachine(RuleBasedStateMachine):
         self.commit(0, "filled", "raise")
         self.branch(0, "dev", False)
         self.handles += [self.opened("main"), self.opened("dev")]
+
+    def new_storage(self, local):
+        return WriteOnce(open_storage("memory://" + secrets.token_hex(6)), is_local=local)
 
     def opened(self, version):
         session = open_session(self.storage, version, author="me")
