@@ -185,7 +185,8 @@ def slow(block):
 @pytest.mark.parametrize("scheduler", [None, "threads"])
 def test_ctrl_c_changes_nothing(a, client, scheduler):
     x = da.zeros((20, 20), chunks=2, dtype="i4").map_blocks(slow, dtype="i4")
-    timer = threading.Timer(0.7, signal.raise_signal, [signal.SIGINT])
+    interrupt = [threading.main_thread().ident, signal.SIGINT]
+    timer = threading.Timer(0.7, signal.pthread_kill, interrupt)
     timer.start()
     with pytest.raises(KeyboardInterrupt):
         a.store(x, scheduler=scheduler)
