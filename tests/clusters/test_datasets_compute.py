@@ -11,6 +11,8 @@ import pytest
 
 import hubzarr as hub
 from hubzarr.computing import cluster as clusters
+from hubzarr.computing.pace import Pace
+from hubzarr.computing.working import Batch, Column
 from hubzarr.datasets import parallel_owner
 from hubzarr.errors import NotFoundError, TransformError
 from hubzarr.session.forking import open_fork
@@ -152,16 +154,15 @@ def test_inputs_on_which_every_worker_dies(client, cluster, monkeypatch):
     client.wait_for_workers(2, timeout=60)
 
 
-def test_large_inputs(client):
-    @hub.compute
-    def means(block, out):
-        out.labels.append(int(block.mean()))
-
-    ds = hub.empty("ds")
-    ds.create_tensor("labels", dtype="int64")
-    blocks = [np.full(1 << 20, number, "uint8") for number in range(40)]
-    means().eval(blocks, ds, scheduler="distributed")  # no task is so large that dask warns
-    assert ds.labels.numpy().ravel().tolist() == list(range(40))
+def test_batches_of_workers_that_store():
+    pace = Pace(storing=2)
+    pace.tell(Batch(1, seconds=0.001))
+    assert pace.size == 4
+    pace.tell(Batch(4, seconds=0.004, sent=4 << 20))
+    assert pace.size == 8  # tasks with more than some MB of inputs would burden the scheduler
+    assert (pace.next(None), pace.next(4), pace.next(0)) == (8, 8, 8)
+    pace.tell(Batch(8, {"x": Column(np.zeros((8, 4 << 20), "u1"), [1] * 8)}, seconds=60))
+    assert (pace.size, pace.next(2)) == (1, 1)
 
 
 def test_errors(client, kinds):
