@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import hubzarr as hub
-from hubzarr.api.listing import Entry
 from hubzarr.cli import show
 from hubzarr.cli.command import Answer, Command, flag, option, positional
 from hubzarr.cli.looking import what_it_did
 from hubzarr.config import get_config
 from hubzarr.wording import say_bytes
+
+if TYPE_CHECKING:
+    from hubzarr.api.listing import Entry
 
 __all__ = ["COMMANDS"]
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from hubzarr.errors import InvalidError, StorageError
-from hubzarr.storage.connect import open_filesystem, translated
+from hubzarr.storage.connect import of_the_store, open_filesystem, translated
 
 __all__ = ["bucket_exists", "create_bucket"]
 
@@ -30,7 +30,7 @@ def bucket_exists(url: str, options: Mapping[str, Any] | None = None) -> bool | 
         return os.path.isdir(bucket)
     if protocol not in (*_S3, *_OTHERS):
         return None
-    fs, _ = open_filesystem(url, _for_filesystem(options))
+    fs, _ = open_filesystem(url, of_the_store(options))
     try:
         if protocol in _S3:
             fs.call_s3("head_bucket", Bucket=bucket)
@@ -59,7 +59,7 @@ def create_bucket(url: str, options: Mapping[str, Any] | None = None) -> None:
         return
     if protocol not in (*_S3, *_OTHERS):
         raise InvalidError(f"can't make a place for {url!r}: make it with the store's own tools")
-    given = _for_filesystem(options)
+    given = of_the_store(options)
     fs, _ = open_filesystem(url, given)
     try:
         if protocol in _S3:
@@ -93,8 +93,3 @@ def _create_folder(folder: str) -> None:
         os.makedirs(folder, exist_ok=True)
     except OSError as error:
         raise translated(error, "create", folder) from error
-
-
-def _for_filesystem(options: Mapping[str, Any] | None) -> dict[str, Any]:
-    ours = ("single_writer", "fsync", "transport")
-    return {key: value for key, value in (options or {}).items() if key not in ours}

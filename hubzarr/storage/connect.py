@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from hubzarr.config import is_secret, merged_options
 from hubzarr.errors import HubzarrError, InvalidError, UnsupportedError
 from hubzarr.storage.base import storage_error
 from hubzarr.storage.failures import explained, failure_of
@@ -16,20 +17,17 @@ __all__ = [
     "answering",
     "check_url",
     "gather",
+    "of_the_store",
     "open_filesystem",
+    "restored_options",
     "translated",
     "without_secrets",
 ]
 
 _EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs"}
 _EXTRAS |= dict.fromkeys(("abfs", "abfss", "az"), "azure")
-_SECRET = re.compile(
-    r"(^|_)key($|_)|secret|token|passw|passphrase|credential|sas|(^|_)auth|connection_string"
-    r"|cookie|header|username|session",
-    re.IGNORECASE,
-)
-# These values of "token" say where to look for a secret and are none themselves.
-_PUBLIC_TOKENS = frozenset({"anon", "browser", "cache", "cloud", "google_default"})
+# What only `open_storage` understands.
+_OURS = frozenset({"fsync", "single_writer", "transport"})
 
 
 def check_url(url: str) -> None:
@@ -110,6 +108,22 @@ def _code_of(error: OSError) -> int | None:
     return errno.EEXIST if isinstance(error, FileExistsError) else None
 
 
+def of_the_store(options: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return the options that a store's library gets: without those of `open_storage`.
+
+    Examples
+    --------
+    >>> of_the_store({"single_writer": True, "anon": True})
+    {'anon': True}
+    """
+    return {key: value for key, value in (options or {}).items() if key not in _OURS}
+
+
+def restored_options(url: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of an unpickled storage, with the secrets of its configured root."""
+    return of_the_store(merged_options(url, options))
+
+
 def without_secrets(options: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options that another process may see: plain values, no secrets.
 
@@ -123,8 +137,7 @@ def without_secrets(options: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(value, Mapping):
             kept[key] = without_secrets(value)
             continue
-        public = key == "token" and isinstance(value, str) and value in _PUBLIC_TOKENS
         plain = isinstance(value, (str, int, float, bool, type(None)))
-        if public or (plain and not _SECRET.search(key)):
+        if plain and not is_secret(key, value):
             kept[key] = value
     return kept

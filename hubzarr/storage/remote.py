@@ -18,7 +18,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from hubzarr.config import merged_options
 from hubzarr.errors import HubzarrError, ReadOnlyError, StorageError, UnsupportedError
 from hubzarr.storage.base import Counters, Data, check_range, joined
 from hubzarr.storage.connect import (
@@ -26,6 +25,7 @@ from hubzarr.storage.connect import (
     check_url,
     gather,
     open_filesystem,
+    restored_options,
     translated,
     without_secrets,
 )
@@ -447,4 +447,4 @@ def _remove(fs: Any, path: str) -> None:
 
 def _reopen(url: str, options: dict[str, Any], single_writer: bool) -> FsspecStorage:
     # Secrets are where this process finds them, such as in the config file.
-    return FsspecStorage(url, merged_options(url, options), single_writer=single_writer)
+    return FsspecStorage(url, restored_options(url, options), single_writer=single_writer)

@@ -13,10 +13,11 @@ import hubzarr as hub
 from hubzarr.cli import main
 from hubzarr.errors import ReadOnlyError, StorageError, UnsupportedError
 from hubzarr.storage import LocalStorage, MemoryStorage, open_storage
-from hubzarr.storage.probing import probe, trying
 from hubzarr.storage.probing import clock as clocks
 from hubzarr.storage.probing import examination as examinations
+from hubzarr.storage.probing import probe, trying
 from hubzarr.storage.probing.races import race_processes, race_threads, verdict_of
+from tests.setup.careless import Careless
 
 
 @pytest.fixture
@@ -260,22 +261,10 @@ def test_ctrl_c_on_the_command_line(tmp_path, monkeypatch, capsys):
 # -- races -----------------------------------------------------------------------------
 
 
-def _careless(folder):
-    return Careless(folder)
-
-
-class Careless(LocalStorage):
-    """Creates as fsspec's own local file system does: it looks, then writes."""
-
-    def create(self, path, data):
-        self.put(path, data)
-        return True
-
-
 def test_careless_racers_are_found(tmp_path):
     storage = Careless(str(tmp_path))
     assert "up to 4" in verdict_of(storage, "threads", race_threads(storage, "threads", 4, 2))
-    won = race_processes(_careless, (str(tmp_path),), "processes", 2, 2)
+    won = race_processes(Careless, (str(tmp_path),), "processes", 2, 2)
     assert verdict_of(storage, "processes", won) == "up to 2 racers won the same name"
 
 

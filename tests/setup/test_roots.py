@@ -200,3 +200,16 @@ def test_pickled_handles_find_their_secrets_again(config_file, s3):
     storage = pickle.loads(pickle.dumps(open_storage(f"{url}/alice/x")))
     assert storage.list_dir("versions") == ["main/"]
     a.close()
+
+
+def test_promises_of_a_root_do_not_reach_the_library(s3):
+    url = s3.url("hub")
+    hub.configure(roots={"prod": {"url": url, **s3.options, "single_writer": True}})
+    try:
+        storage = open_storage(f"{url}/x")
+        again = pickle.loads(pickle.dumps(storage))
+        assert type(again) is type(storage)
+        assert again.single_writer is True
+        assert again.list_dir("") == []
+    finally:
+        hub.configure(roots=None)

@@ -1,0 +1,1 @@
+"""Setting up: named roots, the config file, configure, doctor, the catalogue."""
