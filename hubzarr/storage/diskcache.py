@@ -174,16 +174,11 @@ class DiskCache:
             os.close(fd)
 
     def _finish(self, temporary: str, path: str, room: int) -> bool:
-        taken = False
         try:
-            taken = self._usage.take(room)
-            if taken:
-                os.replace(temporary, path)
+            if self._usage.admit(room, lambda: os.replace(temporary, path)):
                 return True
         except OSError:
-            if taken:
-                with suppress(OSError):
-                    self._usage.give_back(room)
+            self._resting = time.monotonic() + _REST
         self._unlink(temporary)
         return False
 
@@ -224,7 +219,7 @@ class DiskCache:
                 files, nbytes = files + 1, nbytes + file.size
         if self._writable:
             with suppress(OSError):
-                self._usage.give_back(nbytes)
+                self._usage.recount()
         return files, nbytes
 
     # -- the folder --------------------------------------------------------------

@@ -1,8 +1,9 @@
 """How much a disk cache holds: one number that all processes keep, and making room.
 
-The number only errs upwards: room is taken before a file gets its final name, and what
-is replaced or deleted is given back at the next count. So the files never take more than
-the limit, plus what is being written at that moment.
+The number only errs upwards: a file gets its final name while the lock on the number is
+held and after it was added, and what is replaced or deleted is given back at the next
+count. So the files never take more than the limit, plus what is being written at that
+moment under temporary names.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import socket
 import struct
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, suppress
 from typing import Final, NamedTuple
 
@@ -119,72 +120,91 @@ class Usage:
         finally:
             os.close(fd)
 
-    def _add(self, nbytes: int) -> int | None:
-        """Change the number; returns the new one, None if the lock could not be had."""
+    def _known(self) -> int:
+        known = self._read()
+        if known is None:  # nobody counted yet, or the record is damaged
+            known = sum(file.size for file in self._finished())
+        return known
+
+    def _finished(self) -> list[File]:
+        return [file for file in files_below(self._below) if TEMPORARY not in file.path]
+
+    def admit(self, nbytes: int, finish: Callable[[], None]) -> bool:
+        """Let a file in, if there is room for it or room can be made.
+
+        Parameters
+        ----------
+        nbytes : int
+            What it takes.
+        finish : callable
+            Gives the file its final name.
+
+        Returns
+        -------
+        bool
+            False where another process is just making room.
+
+        Raises
+        ------
+        OSError
+            The disk is full, say, or somebody holds the lock for long.
+        """
+        return self._admit(nbytes, finish) or (self._evict(nbytes) and self._admit(nbytes, finish))
+
+    def _admit(self, nbytes: int, finish: Callable[[], None]) -> bool:
         with self._locked("usage", _PATIENCE) as got:
             if not got:
-                return None
-            known = self._read()
-            if known is None:  # nobody counted yet, or the record is damaged
-                known = sum(file.size for file in files_below(self._below))
-            count = max(0, known + nbytes)
+                raise TimeoutError("a process was stopped while it held the lock")
+            count = self._known() + nbytes
+            if count > self.limit:
+                return False
             self._write(count)
-            return count
-
-    def take(self, nbytes: int) -> bool:
-        """Take room for a file that lies there under a temporary name; whether there is any.
-
-        Makes room if there is none; where another process is doing that, the answer is no.
-        """
-        count = self._add(nbytes)
-        if count is None:
-            return False
-        if count <= self.limit or self._evict():
+            finish()
             return True
-        self._add(-nbytes)
-        return False
 
-    def give_back(self, nbytes: int) -> None:
-        """Return room whose file did not come to be."""
-        self._add(-nbytes)
+    def recount(self) -> None:
+        """Count anew."""
+        with self._locked("usage", _PATIENCE) as got:
+            if got:
+                self._write(sum(file.size for file in self._finished()))
 
     def count(self) -> tuple[int, int]:
         """Count anew: (files, bytes)."""
         found = [file.size for file in files_below(self._below)]
         return len(found), sum(found)
 
-    def _evict(self) -> bool:
-        """Drop what was not used for longest."""
+    def _evict(self, nbytes: int) -> bool:
+        """Drop what was not used for longest, so that there is room again."""
         with self._locked("evict", 0.0) as got:
             if not got:
                 return False
-            before = self._add(0)
-            if before is None:
-                return False
-            if before <= self.limit:
-                return True  # another process has just made room
-            left = self._drop_oldest(int(self.limit * _KEPT))
             with self._locked("usage", _PATIENCE) as still:
                 if not still:
                     return False
-                # What came in since the count began counts as well, twice perhaps.
-                count = left + max(0, (self._read() or before) - before)
-                self._write(count)
-            return count <= self.limit
+                before = self._known()
+            if before + nbytes <= self.limit:
+                return True  # another process has just made room
+            left = self._drop_oldest(min(int(self.limit * _KEPT), self.limit - nbytes))
+            with self._locked("usage", _PATIENCE) as still:
+                if still:
+                    # What came in since the count began counts as well, twice perhaps.
+                    self._write(left + max(0, self._known() - before))
+                return still
 
     def _drop_oldest(self, target: int) -> int:
         """Drop files until so many bytes are left; returns how many are."""
         now, files, total = time.time(), [], 0
         for file in files_below(self._below):
-            if TEMPORARY in file.path and _is_abandoned(file, now) and _unlinked(file.path):
-                continue
-            total += file.size
-            files.append(file)
+            if TEMPORARY not in file.path:
+                total += file.size
+                files.append(file)
+            elif _is_abandoned(file, now):
+                _unlinked(file.path)
         files.sort()
         for file in files:
             if total <= target:
                 break
-            if TEMPORARY not in file.path and _unlinked(file.path):
+            if _unlinked(file.path):
                 total -= file.size
         return total
 

@@ -178,7 +178,9 @@ def test_eight_processes_share_a_cache_smaller_than_the_data(tmp_path):
     victim, killed, most = start(100, 60), 0, 0
     while any(reader.is_alive() for reader in readers):
         time.sleep(0.05)
-        files = list(files_below(cache.objects))
+        with cache._usage._locked("usage", 20) as got:  # nothing comes in while we count
+            assert got
+            files = list(files_below(cache.objects))
         whole = sum(file.size for file in files if TEMPORARY not in file.path)
         most = max(most, whole)
         if any(TEMPORARY in file.path for file in files) and victim.is_alive():
@@ -212,6 +214,18 @@ def test_a_lock_ends_with_its_process(tmp_path):
     holder.communicate()
     with file_lock(path, 5) as got:
         assert got
+
+
+def test_a_process_that_was_stopped_with_the_lock_holds_up_nobody_for_long(tmp_path, monkeypatch):
+    monkeypatch.setattr("hubzarr.storage.usage._PATIENCE", 0.05)
+    cache = DiskCache(str(tmp_path), 1 << 20)
+    with ThreadPoolExecutor(1) as pool, cache._usage._locked("usage", 0) as got:
+        assert got
+        assert pool.submit(cache.write, "x", b"abc").result() is False
+        monkeypatch.setattr("hubzarr.storage.usage._PATIENCE", 60)
+        assert pool.submit(cache.write, "x", b"abc").result() is False  # it rests
+    cache.wake()
+    assert cache.write("x", b"abc")
 
 
 def test_threads_exclude_each_other_too(tmp_path):
