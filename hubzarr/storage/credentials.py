@@ -8,7 +8,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from hubzarr.errors import StorageError
+from hubzarr.errors import InvalidError, StorageError
 
 __all__ = ["botocore_session", "from_botocore", "from_google", "from_keys"]
 
@@ -64,22 +64,11 @@ def from_botocore(session: Any) -> Provider:
 
 def from_google(how: str, what: Any) -> Provider | None:
     """Return a provider of tokens of Google; None where there are no credentials at all."""
-    import google.auth as library
-    from google.auth.exceptions import DefaultCredentialsError
     from google.auth.transport.requests import Request
 
-    auth: Any = library
-    if how == "object":
-        found = what
-    elif how == "account":
-        found, _ = auth.load_credentials_from_dict(json.loads(what), scopes=[_SCOPE])
-    elif how == "file":
-        found, _ = auth.load_credentials_from_file(what, scopes=[_SCOPE])
-    else:
-        try:
-            found, _ = auth.default(scopes=[_SCOPE])
-        except DefaultCredentialsError:
-            return None
+    found = what if how == "object" else _google_credentials(how, what)
+    if found is None:
+        return None
     lock, request = threading.Lock(), Request()
 
     def provide() -> dict[str, Any]:
@@ -93,6 +82,26 @@ def from_google(how: str, what: Any) -> Provider | None:
         return {"token": found.token, "expires_at": expires}
 
     return provide
+
+
+def _google_credentials(how: str, what: Any) -> Any:
+    import google.auth as library
+    from google.auth.exceptions import DefaultCredentialsError
+    from google.oauth2 import service_account
+
+    auth: Any = library
+    accounts: Any = service_account.Credentials
+    if how == "account":
+        try:
+            return accounts.from_service_account_info(json.loads(what), scopes=[_SCOPE])
+        except ValueError as error:
+            raise InvalidError(
+                f"bad service account of Google: {error}; download its key anew"
+            ) from None
+    try:
+        return auth.default(scopes=[_SCOPE])[0]
+    except DefaultCredentialsError:
+        return None
 
 
 def _missing(what: str) -> StorageError:

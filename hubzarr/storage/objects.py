@@ -18,7 +18,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Concatenate, Final
 
-from hubzarr.config import merged_options
 from hubzarr.errors import HubzarrError, InvalidError, StorageError, UnsupportedError
 from hubzarr.storage.base import Counters, Data, check_range, joined
 from hubzarr.storage.clients import (
@@ -28,7 +27,7 @@ from hubzarr.storage.clients import (
     runtime_is_dead,
     settled,
 )
-from hubzarr.storage.connect import check_url, without_secrets
+from hubzarr.storage.connect import check_url, restored_options, without_secrets
 from hubzarr.storage.creating import create_once
 from hubzarr.storage.failures import explained, failure_of
 from hubzarr.storage.interrupts import interruptible
@@ -48,14 +47,14 @@ _WHOLE: Final = 1 << 62
 _SIGNED: Final = re.compile(r"(sig|signature|token|credential)=", re.I)
 
 
-def _asked_elsewhere_after_fork[S: ObjectStorage, **P, T](
+def _or_by_fsspec[S: ObjectStorage, **P, T](
     verb: Callable[Concatenate[S, P], T],
 ) -> Callable[Concatenate[S, P], T]:
-    """Let a verb go through fsspec where obstore can't work any more."""
+    """Let a verb go through fsspec where obstore can't do it, or not any more."""
 
     @functools.wraps(verb)
     def call(self: S, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        if runtime_is_dead():
+        if not self._can_ask():
             answer: T = getattr(self.by_fsspec(), verb.__name__)(*args, **kwargs)
             return answer
         return verb(self, *args, **kwargs)
@@ -108,7 +107,7 @@ class ObjectStorage:
         rest = dict(self._options)
         self._patience = Patience.taken_from(rest)
         self._plan = _plan_of(self.url, rest)
-        self._is_settled = False
+        self._is_settled = self._is_unknown = False
         self._start = self._plan.base + "/" if self._plan.base else ""
         self.counters = Counters()
         self._substitute: FsspecStorage | None = None
@@ -132,14 +131,14 @@ class ObjectStorage:
 
     # Reading
 
-    @_asked_elsewhere_after_fork
+    @_or_by_fsspec
     def get(self, path: str) -> bytes | None:
         """Return the content of an object, None if it does not exist."""
         full = self._start + path
         data = self._read(path, lambda client: _content(client.get(full)))
         return self._count_read(data)
 
-    @_asked_elsewhere_after_fork
+    @_or_by_fsspec
     def get_range(self, path: str, start: int, stop: int | None) -> bytes | None:
         """Return bytes ``start:stop``, or the last ``-start`` bytes if start is negative."""
         check_range(start, stop)
@@ -157,7 +156,7 @@ class ObjectStorage:
             data = b""
         return self._count_read(data)
 
-    @_asked_elsewhere_after_fork
+    @_or_by_fsspec
     def get_into(self, path: str, out: memoryview) -> int | None:
         """Read an object into `out` and return its size, None if it does not exist."""
         full = self._start + path
@@ -172,23 +171,23 @@ class ObjectStorage:
         self.counters.read_bytes += len(view)
         return len(view)
 
-    @_asked_elsewhere_after_fork
+    @_or_by_fsspec
     def get_many(self, paths: Sequence[str]) -> list[bytes | None]:
         """Return the contents of several objects, read concurrently."""
         return map_all(self.get, paths, self.concurrency)
 
-    @_asked_elsewhere_after_fork
+    @_or_by_fsspec
     def exists(self, path: str) -> bool:
         """Return whether there is an object (not a directory) of that name."""
         return self.size(path) is not None
 
-    @_asked_elsewhere_after_fork
+    @_or_by_fsspec
     def size(self, path: str) -> int | None:
         """Return the size of an object in bytes, None if it does not exist."""
         full = self._start + path
         return self._read(path, lambda client: int(client.head(full)["size"]))
 
-    @_asked_elsewhere_after_fork
+    @_or_by_fsspec
     def list_dir(self, path: str, after: str = "", limit: int | None = None) -> list[str]:
         """Return the sorted names of direct children; those of directories end in ``/``."""
         names = self._listed_after(path, after, limit) if after or limit is not None else None
@@ -196,7 +195,7 @@ class ObjectStorage:
             names = self._listed(path)
         return sorted(name for name in names if name > after)[:limit]
 
-    @_asked_elsewhere_after_fork
+    @_or_by_fsspec
     def list_all(self, prefix: str) -> Iterator[str]:
         """Yield the path of every object below the directory `prefix` ('' for all)."""
         return (self._start_of(prefix, "") + name for name in self._below(prefix))
@@ -207,7 +206,7 @@ class ObjectStorage:
 
     # Writing
 
-    @_asked_elsewhere_after_fork
+    @_or_by_fsspec
     def put(self, path: str, data: Data) -> None:
         """Store an object under a name that nobody else uses or reads yet."""
         full, content = self._start + path, joined(data)
@@ -219,12 +218,12 @@ class ObjectStorage:
         )
         self._count_write(content)
 
-    @_asked_elsewhere_after_fork
+    @_or_by_fsspec
     def put_atomic(self, path: str, data: Data) -> None:
         """Store an object all or nothing, replacing an older one of that name."""
         self.put(path, data)
 
-    @_asked_elsewhere_after_fork
+    @_or_by_fsspec
     def create(self, path: str, data: Data) -> bool:
         """Store an object unless the name is taken; return whether it was stored.
 
@@ -245,7 +244,7 @@ class ObjectStorage:
         self._count_write(content)
         return created
 
-    @_asked_elsewhere_after_fork
+    @_or_by_fsspec
     def delete(self, paths: Iterable[str]) -> None:
         """Delete objects; missing ones are fine."""
         full = [self._start + path for path in paths]
@@ -260,16 +259,24 @@ class ObjectStorage:
 
         map_all(delete, batches, self.concurrency)
 
-    @_asked_elsewhere_after_fork
+    @_or_by_fsspec
     def delete_dir(self, path: str) -> None:
         """Delete a directory with all that is below; a missing one is fine."""
         self.delete(self.list_all(path))
 
     # Asking
 
-    def _client(self, size: int = 0) -> Any:
+    def _can_ask(self) -> bool:
+        """Whether obstore can serve this store, as far as this process and profile go."""
         if not self._is_settled:
-            self._plan, self._is_settled = settled(self._plan), True
+            try:
+                self._plan = settled(self._plan)
+            except UnsupportedError:
+                self._is_unknown = True
+            self._is_settled = True
+        return not (self._is_unknown or runtime_is_dead())
+
+    def _client(self, size: int = 0) -> Any:
         return open_client(self._plan, self._patience, self._patience.for_upload(size))
 
     def _ask[T](self, ask: Callable[[Any], T], size: int = 0) -> T:
@@ -279,6 +286,7 @@ class ObjectStorage:
         """Ask the store; None means that the object or directory is missing."""
         attempts = Attempts(self._patience)
         while True:
+            plan = self._plan
             try:
                 answer = self._ask(ask)
             except (HubzarrError, MemoryError):
@@ -292,7 +300,7 @@ class ObjectStorage:
                 if failed.status == 403 and verb == "read" and self._has_read:
                     # So says a store to those who may read but not list.
                     return None
-                if not (self._found_region(failed) or attempts.again(failed)):
+                if not (self._found_region(failed, plan) or attempts.again(failed)):
                     raise failed from _shown(error)
             else:
                 self._has_read = True
@@ -310,13 +318,14 @@ class ObjectStorage:
 
     def _write_once[T](self, path: str, ask: Callable[[Any], T], size: int) -> T:
         while True:
+            plan = self._plan
             try:
                 return self._ask(ask, size)
             except (HubzarrError, MemoryError):
                 raise
             except Exception as error:
                 failed = self._failed(error, "write", path)
-                if not self._found_region(failed):
+                if not self._found_region(failed, plan):
                     raise failed from _shown(error)
 
     def _is_missing(self, error: Exception, failed: StorageError) -> bool:
@@ -325,12 +334,12 @@ class ObjectStorage:
     def _failed(self, error: Exception, verb: str, path: str) -> StorageError:
         return explained(failure_of(error), verb, f"{self.url}/{path}")
 
-    def _found_region(self, failed: StorageError) -> bool:
+    def _found_region(self, failed: StorageError, asked: Plan) -> bool:
         """Whether the bucket turned out to be in another region, where it is asked from now on."""
-        if failed.reason != "region" or self._plan.kind != "s3":
+        if failed.reason != "region" or asked.kind != "s3":
             return False
-        region = region_of(self._plan, self._patience.connect)
-        if region is None or region == self._plan.get("region"):
+        region = region_of(asked, self._patience.connect)
+        if region is None or region == asked.get("region"):
             return False
         config = dict(self._plan.config) | {"region": region}
         self._plan = replace(self._plan, config=tuple(config.items()))
@@ -442,7 +451,7 @@ def _shown(error: Exception) -> Exception | None:
 def _reopen(
     kind: type[ObjectStorage], url: str, options: dict[str, Any], single_writer: bool
 ) -> ObjectStorage | FsspecStorage:
-    options = merged_options(url, options)
+    options = restored_options(url, options)
     try:
         return kind(url, options, single_writer=single_writer)
     except UnsupportedError:  # no obstore here, or secrets that only fsspec knows

@@ -119,7 +119,7 @@ def plan_for(url: str, options: Mapping[str, Any]) -> Plan | None:
     if plan is None:
         return None
     try:
-        return plan(protocol, place.strip("/"), _Options(options))
+        return plan(protocol, place.rstrip("/"), _Options(options))
     except _Unknown:
         return None
 
@@ -128,7 +128,7 @@ def plan_for(url: str, options: Mapping[str, Any]) -> Plan | None:
 
 
 def _s3(protocol: str, place: str, options: _Options) -> Plan:
-    bucket, _, base = place.partition("/")
+    bucket, base = _split(place)
     inner, settings = options.table("client_kwargs"), options.table("config_kwargs")
     endpoint = options.take("endpoint_url") or inner.take("endpoint_url")
     region = options.take("region") or inner.take("region_name") or settings.take("region_name")
@@ -215,7 +215,7 @@ def _verification(verify: Any) -> dict[str, Any]:
 
 
 def _gcs(protocol: str, place: str, options: _Options) -> Plan:
-    bucket, _, base = place.partition("/")
+    bucket, base = _split(place)
     endpoint, token = options.take("endpoint_url"), options.take("token")
     anonymous = bool(options.take("anon")) or token == "anon"
     access = options.take("access")
@@ -235,22 +235,30 @@ def _gcs(protocol: str, place: str, options: _Options) -> Plan:
 def _google_credentials(token: Any, anonymous: bool) -> Credentials:
     if anonymous:
         return Credentials("anonymous")
-    if isinstance(token, Mapping) and token.get("type") in ("service_account", "authorized_user"):
+    if isinstance(token, str) and os.path.isfile(token):
+        token = _json_of(token)
+    if isinstance(token, Mapping) and token.get("type") == "service_account":
         return Credentials("google", ("account", json.dumps(dict(token), sort_keys=True)))
     if token is None or token == "google_default":
         return Credentials("google", ("default", None))
-    if isinstance(token, str) and os.path.isfile(token):
-        return Credentials("google", ("file", token))
     if hasattr(token, "refresh") and hasattr(token, "token"):
         return Credentials("google", ("object", token))
     raise _Unknown
+
+
+def _json_of(path: str) -> Any:
+    try:
+        with open(path, encoding="utf-8") as file:
+            return json.load(file)
+    except (OSError, ValueError):
+        raise _Unknown from None
 
 
 # Azure
 
 
 def _azure(protocol: str, place: str, options: _Options) -> Plan:
-    container, _, base = place.partition("/")
+    container, base = _split(place)
     container, at, host = container.partition("@")
     given = _connection(options.take("connection_string"))
     account = options.take("account_name") or given.get("AccountName")
@@ -307,7 +315,7 @@ def _http(protocol: str, place: str, options: _Options) -> Plan:
     client: dict[str, Any] = {"allow_http": protocol == "http"}
     if headers:
         client["default_headers"] = tuple(sorted(headers.items()))
-    host, _, base = place.partition("/")
+    host, base = _split(place)
     return Plan("http", f"{protocol}://{host}", unquote(base), (), tuple(client.items()))
 
 
@@ -317,6 +325,12 @@ _PLANS: Final[dict[str, Callable[[str, str, _Options], Plan]]] = {
     **dict.fromkeys(("abfs", "abfss", "az"), _azure),
     **dict.fromkeys(("http", "https"), _http),
 }
+
+
+def _split(place: str) -> tuple[str, str]:
+    """Bucket and path of what follows the protocol in a URL."""
+    bucket, _, base = place.partition("/")
+    return bucket, base.strip("/")
 
 
 def _environment(*names: str) -> str | None:
