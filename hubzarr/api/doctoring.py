@@ -80,6 +80,7 @@ _LIBRARIES: Final = {
 _KINDS: Final = {
     "ObjectStorage": "obstore",
     "HttpStorage": "obstore",
+    "UnreachableStorage": "none: offline=True",
     "LocalStorage": "local disk",
     "MemoryStorage": "memory",
 }

@@ -18,7 +18,8 @@ import hubzarr as hub
 from hubzarr.cli import configuring, main
 from hubzarr.cli.asking import Asker
 from hubzarr.config import get_config
-from hubzarr.storage.buckets import bucket_exists
+from hubzarr.errors import InvalidError, StorageError
+from hubzarr.storage.buckets import bucket_exists, create_bucket
 
 
 @pytest.fixture
@@ -328,3 +329,24 @@ def test_on_a_terminal(config_file, tmp_path):
     assert not lines
     assert b"hunter2" not in seen
     assert settings(config_file)["roots"]["lab-bucket"]["secret"] == "hunter2"
+
+
+@pytest.mark.parametrize("region", ["us-east-1", "eu-west-1"])
+def test_buckets_in_regions(s3_moto, region):
+    url = f"s3://made-{uuid4().hex}/hub"
+    options = {**s3_moto.options, "client_kwargs": {"region_name": region}}
+    assert bucket_exists(url, options) is False
+    create_bucket(url, options)
+    assert bucket_exists(url, options) is True
+    assert hub.doctor(url, storage_options=options).verdict == "many writers"
+
+
+def test_buckets_that_can_not_be_made(s3, tmp_path):
+    assert bucket_exists("sftp://host/x") is None
+    with pytest.raises(InvalidError, match="with the store's own tools"):
+        create_bucket("sftp://host/x")
+    with pytest.raises(StorageError):
+        create_bucket("s3://not_a_bucket_NAME/x", s3.options)
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(StorageError, match="can't create"):
+        create_bucket(str(tmp_path / "file" / "x"))
