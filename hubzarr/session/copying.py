@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import batched
+
 from hubzarr.errors import ConflictError, ExistsError
 from hubzarr.history.heads import head
 from hubzarr.history.hints import forget_hints
@@ -79,7 +81,7 @@ def _carry(
     contents = Contents(source, thorough=verify)
     with progress(None, f"copying {origin.name}:{origin.version}, objects") as bar:
         carrier = Carrier(
-            source, target, thorough=verify, only_count=only_count, ask_always=True, bar=bar
+            source, target, compare=verify, only_count=only_count, ask_always=True, bar=bar
         )
         carrier.carry(contents.state(origin.manifest))
     return carrier
@@ -119,7 +121,7 @@ def move_repository(source: Storage, target: Storage, name: str = "") -> None:
         goals = all_goals(source)
         _refuse_other(all_goals(target), goals, name or target.url)
         try:
-            transfer(source, target, goals)
+            transfer(source, target, goals, compare=True)
         except ConflictError as error:
             raise _exists(name or target.url) from error
         if all_goals(source) == goals:
@@ -128,10 +130,33 @@ def move_repository(source: Storage, target: Storage, name: str = "") -> None:
         raise ConflictError(
             f"{source.url} takes commits faster than they can be moved: stop its writers"
         )
+    _carry_rest(past_cache(source), past_cache(target))
     forget_hints(source)
     # Manifests go last: until then the move can be done again.
     for folder in ("data", "pages", "versions", ""):
         source.delete_dir(folder)
+
+
+def _carry_rest(source: Storage, target: Storage) -> None:
+    """Copy all objects that the target lacks, whether a commit refers to them or not.
+
+    Commits that the target had before are not looked through again, so this is what finds out
+    that it lost something of theirs.
+    """
+    concurrency = max(source.concurrency, target.concurrency)
+
+    def missing(folder: str) -> set[str]:
+        return set(source.list_all(folder)) - set(target.list_all(folder))
+
+    def copy(path: str) -> None:
+        data = source.get(path)
+        if data is not None:
+            target.put_atomic(path, data)
+
+    writes = [f"data/{name[:-1]}" for name in source.list_dir("data") if name.endswith("/")]
+    for folders in batched(["pages", *writes], 64):
+        for paths in map_all(missing, folders, concurrency):
+            map_all(copy, sorted(paths), concurrency)
 
 
 def _refuse_other(there: dict[str, int], goals: dict[str, int], name: str) -> None:

@@ -554,6 +554,7 @@ class TestRename:
         goals = all_goals(source)
         url = fresh_url()
         push(source, open_storage(url), "main")
+        open_storage(url).delete([min(objects(open_storage(url), "data/"))])
         hub.rename(source.url, url)
         assert not list(source.list_all(""))
         assert all_goals(open_storage(url)) == goals

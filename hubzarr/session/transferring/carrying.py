@@ -46,7 +46,7 @@ class Carrier:
     Parameters
     ----------
     source, target : Storage
-    thorough : bool
+    compare : bool
         Compare sizes with the target's afterwards, of objects that were there already too.
     only_count : bool
         Find out what is missing, and copy nothing.
@@ -67,14 +67,14 @@ class Carrier:
         source: Storage,
         target: Storage,
         *,
-        thorough: bool = False,
+        compare: bool = False,
         only_count: bool = False,
         ask_always: bool = False,
         bar: Progress[None] | None = None,
     ) -> None:
         self.source = source
         self.target = target
-        self.thorough = thorough
+        self.compare = compare
         self.only_count = only_count
         self.bar = bar
         self.objects = 0
@@ -107,7 +107,7 @@ class Carrier:
             for item in batch:
                 _check_path(item.path)
             there = self._presence.of(batch)
-            if self.thorough and there:
+            if self.compare and there:
                 there -= self._cut_short([item for item in batch if item.path in there])
             missing = [item for item in batch if item.path not in there]
             self.skipped += len(batch) - len(missing)
@@ -149,7 +149,7 @@ class Carrier:
         for item in items:
             data = self._sound(item)
             self.target.put_atomic(item.path, data)
-            if self.thorough and self.target.size(item.path) != len(data):
+            if self.compare and self.target.size(item.path) != len(data):
                 raise StorageError(
                     f"object {item.path} did not arrive whole at {self.target.url}: try again",
                     path=item.path,

@@ -31,7 +31,7 @@ class Plan:
     Attributes
     ----------
     commits : tuple of Commit
-        Each after all that it builds on. Without their writes and changes.
+        Each after all that it builds on; no more than their addresses and those of their parents.
     before : dict
         Newest number of each version that is concerned at the target, -1 for none.
     after : dict
@@ -100,7 +100,9 @@ class _Lines:
         first = max(old, self.there[version]) + 1
         places = ((version, n) for n in range(first, number + 1))
         for manifest, _ in read_manifests(self.source, places):
-            commit = replace(manifest.commit, writes=(), changes={})
+            # There may be very many.
+            commit = replace(manifest.commit, id="", author="", time="", message=None,
+                             writes=(), changes={})  # fmt: skip
             self.commits[commit.address] = commit
             yield commit
 

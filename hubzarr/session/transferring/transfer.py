@@ -21,6 +21,7 @@ from hubzarr.session.transferring.planning import MANIFESTS, conflict, plan, rea
 from hubzarr.session.transferring.publishing import publish
 from hubzarr.storage.base import Storage
 from hubzarr.threads import map_all
+from hubzarr.wording import say_bytes
 
 __all__ = ["Transfer", "transfer"]
 
@@ -67,8 +68,8 @@ class Transfer:
         )
         verb = "would copy" if self.dry_run else "copied"
         return (
-            f"{verb} {_counted(self.commits, 'commit')}, {_counted(self.objects, 'object')}, "
-            f"{self.nbytes:,} bytes to {self.target}: {moved}"
+            f"{verb} {_counted(self.commits, 'commit')} ({_counted(self.objects, 'object')}, "
+            f"{say_bytes(self.nbytes)}) to {self.target}: {moved}"
         )
 
 
@@ -83,6 +84,7 @@ def transfer(
     *,
     graft: Graft | None = None,
     verify: bool = False,
+    compare: bool = False,
     dry_run: bool = False,
 ) -> Transfer:
     """Carry versions, and all that led to them, to another repository.
@@ -99,6 +101,8 @@ def transfer(
         For a version that gets another name.
     verify : bool
         Decode every chunk on the way, and compare sizes at the target.
+    compare : bool
+        Only compare sizes.
     dry_run : bool
         Only find out what there is to copy.
 
@@ -116,7 +120,7 @@ def transfer(
     if graft is not None:
         graft.check(todo.commits)
     with progress(None, f"copying to {target.url}, objects") as bar:
-        carrier = Carrier(source, target, thorough=verify, only_count=dry_run, bar=bar)
+        carrier = Carrier(source, target, compare=verify or compare, only_count=dry_run, bar=bar)
         contents = Contents(source, thorough=verify)
         run = _Run(source, target, contents, carrier, graft, dry_run)
         for batch in batched(todo.commits, MANIFESTS):
