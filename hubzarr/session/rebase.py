@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from hubzarr.errors import (
     ConflictError,
@@ -26,6 +26,7 @@ from hubzarr.session.replaying import Replay, is_apart, replays
 from hubzarr.session.state import ArrayState, Side, shape_of, side_of
 from hubzarr.session.wholes import Removals
 from hubzarr.table.table import TableDraft
+from hubzarr.threads import map_all
 
 if TYPE_CHECKING:
     from hubzarr.session.session import Session
@@ -39,6 +40,10 @@ __all__ = [
     "publish",
     "raise_conflicts",
 ]
+
+
+#: Objects of some MB that are in memory together when they are copied.
+_COPIED_AT_ONCE: Final = 16
 
 
 def publish(
@@ -342,13 +347,21 @@ def _append_cells(array: ArrayState, mine: Side, start: int, stop: int) -> None:
     size = engine.cells.cell_shape[0]
     first = array.grow(stop - start) // size
     table = TableDraft(mine.table) if mine.table is not None else engine.table
-    for k in range(start // size, -(-stop // size)):
-        write_id = table.id_of((k,))
-        if write_id:
-            cell = (first + k - start // size,)
-            new_id = engine.fresh_id((cell,))
-            engine.cells.copy_cell(write_id, (k,), new_id, cell)
-            engine.table.assign(cell, new_id, None)
+    distance = first - start // size
+    written = [(k, write_id) for k in range(start // size, -(-stop // size))
+               if (write_id := table.id_of((k,)))]  # fmt: skip
+    if not written:
+        return
+    new_id = engine.fresh_id([(k + distance,) for k, _ in written])
+
+    def copy(work: tuple[int, int]) -> None:
+        k, write_id = work
+        engine.cells.copy_cell(write_id, (k,), new_id, (k + distance,))
+
+    for some in itertools.batched(written, _COPIED_AT_ONCE):
+        map_all(copy, some, engine.cells.storage.concurrency)
+        for k, _ in some:
+            engine.table.assign((k + distance,), new_id, None)
 
 
 def box_view(box: tuple[tuple[int, int], ...]) -> Transform:
