@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 import hubzarr as hub
+from hubzarr.errors import HubzarrError
 
 da = pytest.importorskip("dask.array")
 pytest.importorskip("distributed")
@@ -50,3 +52,29 @@ def test_secrets_stay_here(a, s3):
     fork = pickle.dumps(a.fork())
     assert s3.options["secret"].encode() not in fork
     assert len(fork) < 2000
+
+
+FAULTS = ("error", "reset", "lost", "late_error", "truncate", "cut", "corrupt", "short")
+
+
+def test_faults_of_the_store(s3, proxy):
+    """Right or a clear error; never a half or a wrong one. Once the store is well again: right."""
+    between = proxy(s3)
+    a = hub.array((48, 30), between.url("x"), chunks=(4, 30), dtype="i4",
+                  storage_options=between.options)  # fmt: skip
+    x = np.arange(48 * 30, dtype="i4").reshape(48, 30)
+    want = np.zeros_like(x)
+    for seed in range(2):
+        between.set(seed=seed, spare=2, **{f"{fault}_rate": 0.03 for fault in FAULTS})
+        with contextlib.suppress(HubzarrError):
+            a.store(da.from_array(x + seed, chunks=(4, 30)), scheduler="threads")
+        between.set(**{f"{fault}_rate": 0 for fault in FAULTS})
+        seen = hub.load(a.name, storage_options=between.options)
+        found = np.asarray(seen)
+        assert np.array_equal(found, want) or np.array_equal(found, x + seed)
+        assert seen.sum() == found.sum()
+        want = found
+    a.refresh()
+    a.store(da.from_array(x, chunks=(10, 30)), scheduler="threads")
+    np.testing.assert_array_equal(hub.load(a.name, storage_options=between.options), x)
+    a.close()
