@@ -19,7 +19,20 @@ from hubzarr.config import (
 )
 from hubzarr.errors import InvalidError
 
-KEYS = ["ROOT", "CACHE_BYTES", "BUFFER_BYTES", "SYNC_INTERVAL", "THREADS", "FSYNC", "AUTHOR"]
+KEYS = [
+    "ROOTS",
+    "CACHE_DIR",
+    "CACHE_SIZE",
+    "TRANSPORT",
+    "OFFLINE",
+    "ROOT",
+    "CACHE_BYTES",
+    "BUFFER_BYTES",
+    "SYNC_INTERVAL",
+    "THREADS",
+    "FSYNC",
+    "AUTHOR",
+]
 
 
 @pytest.fixture(autouse=True)
@@ -81,11 +94,16 @@ def test_all_settings_from_each_source(file, monkeypatch):
         "fsync": True,
         "author": "Ann <ann@lab>",
         "progress": False,
+        "cache_dir": "/var/cache/hub",
+        "cache_size": 5 << 30,
+        "transport": "fsspec",
+        "offline": True,
     }
     expected = Config(**wanted)
     assert configure(**wanted) == expected
     reset_config()
     texts = wanted | {"buffer_bytes": "2GiB", "fsync": "on", "progress": "0"}
+    texts |= {"cache_size": "5GiB", "offline": "yes"}
     for key, value in texts.items():
         monkeypatch.setenv(f"HUBZARR_{key.upper()}", str(value))
     assert get_config() == expected
@@ -94,6 +112,8 @@ def test_all_settings_from_each_source(file, monkeypatch):
     file.write_text(
         'root = "s3://bucket/hub/"\ncache_bytes = 10\nbuffer_bytes = "2 GiB"\nthreads = 3\n'
         'sync_interval = 0.5\nfsync = true\nprogress = false\nauthor = "Ann <ann@lab>"\n'
+        'cache_dir = "/var/cache/hub"\ncache_size = "5GiB"\ntransport = "fsspec"\n'
+        "offline = true\n"
     )
     reset_config()
     assert get_config() == expected
@@ -137,6 +157,12 @@ BAD = [
     ("author", "", "bad author"),
     ("author", "two\nlines", "bad author"),
     ("progress", "auto?", "true or false"),
+    ("cache_dir", "", "bad folder"),
+    ("cache_dir", "s3://bucket/cache", "bad folder"),
+    ("cache_dir", 7, "bad folder"),
+    ("cache_size", "plenty", "bad size"),
+    ("transport", "carrier pigeon", "bad transport"),
+    ("offline", "later", "true or false"),
 ]
 
 
@@ -159,8 +185,23 @@ def test_bad_values_name_their_source(key, value, message, file, monkeypatch):
             get_config()
 
 
+def test_the_disk_cache_is_turned_off_by_a_word(file, monkeypatch, tmp_path):
+    file.write_text('cache_dir = "cache"')
+    assert get_config().cache_dir == str(file.parent / "cache")
+    monkeypatch.setenv("HUBZARR_CACHE_DIR", "off")
+    assert get_config().cache_dir is None
+    assert configure(cache_dir=tmp_path / "here").cache_dir == str(tmp_path / "here")
+    monkeypatch.delenv("HUBZARR_CACHE_DIR")
+    reset_config()
+    file.write_text("cache_dir = false")
+    assert get_config().cache_dir is None
+    assert get_config().cache_size == 10 << 30
+
+
 def test_unknown_settings(file):
-    with pytest.raises(InvalidError, match="unknown setting 'cash_bytes'; known ones: root, roots, cache"):
+    with pytest.raises(
+        InvalidError, match="unknown setting 'cash_bytes'; known ones: root, roots"
+    ):
         configure(cash_bytes=1)
     with pytest.raises(InvalidError, match="unknown setting"):
         configure(cash_bytes=None)
