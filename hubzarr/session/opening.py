@@ -21,7 +21,7 @@ from hubzarr.history.versions import (
 from hubzarr.names import parse_point
 from hubzarr.session.commit import new_commit, store
 from hubzarr.session.session import Session
-from hubzarr.storage.base import Storage
+from hubzarr.storage.base import Storage, is_read_only
 from hubzarr.storage.cached import CachedStorage
 from hubzarr.table.reader import PageReader
 from hubzarr.threads import map_all
@@ -148,6 +148,7 @@ def open_session(
     NotFoundError
         No such version or point; the message lists what there is.
     """
+    mode = "r" if is_read_only(storage) else mode
     kept = _kept_commit(storage, version, point)
     newest, manifest = (kept, kept) if kept else _newest_and_numbered(storage, version, point)
     if newest is None or newest.commit.state == "deleted":

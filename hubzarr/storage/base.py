@@ -14,7 +14,7 @@ from typing import Protocol
 
 from hubzarr.errors import InvalidError, StorageError
 
-__all__ = ["Counters", "Data", "Storage", "check_range", "joined", "storage_error"]
+__all__ = ["Counters", "Data", "Storage", "check_range", "is_read_only", "joined", "storage_error"]
 
 type Data = Buffer | Sequence[Buffer]
 """The content of an object: one buffer, or a list or tuple of buffers stored in a row."""
@@ -154,6 +154,18 @@ class Storage(Protocol):
 
     def delete_dir(self, path: str) -> None:
         """Delete a directory with all that is below; a missing one is fine."""
+
+
+def is_read_only(storage: Storage) -> bool:
+    """Whether a store can only be read, whoever asks: web servers.
+
+    Examples
+    --------
+    >>> from hubzarr.storage import open_storage
+    >>> is_read_only(open_storage("https://host/hub")), is_read_only(open_storage("memory://x"))
+    (True, False)
+    """
+    return storage.url.startswith(("http://", "https://"))
 
 
 def joined(data: Data) -> bytes:

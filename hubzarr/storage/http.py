@@ -55,12 +55,12 @@ read-only; write to the store behind it
     def get(self, path: str) -> bytes | None:
         """Return the content of an object, None if it does not exist."""
         ask = super().get
-        return self._or_by_fsspec(lambda: ask(path), lambda: self.by_fsspec().get(path))
+        return self._second_try(lambda: ask(path), lambda: self.by_fsspec().get(path))
 
     def get_into(self, path: str, out: memoryview) -> int | None:
         """Read an object into `out` and return its size, None if it does not exist."""
         ask = super().get_into
-        return self._or_by_fsspec(
+        return self._second_try(
             lambda: ask(path, out), lambda: self.by_fsspec().get_into(path, out)
         )
 
@@ -81,7 +81,7 @@ read-only; write to the store behind it
     def size(self, path: str) -> int | None:
         """Return the size of an object in bytes, None if it does not exist."""
         ask = super().size
-        return self._or_by_fsspec(lambda: ask(path), lambda: self.by_fsspec().size(path))
+        return self._second_try(lambda: ask(path), lambda: self.by_fsspec().size(path))
 
     def list_dir(self, path: str, after: str = "", limit: int | None = None) -> list[str]:
         """Return what a page of links says; refused where every name must be there."""
@@ -107,7 +107,7 @@ read-only; write to the store behind it
         """Refuse."""
         raise self._read_only(path, "delete")
 
-    def _or_by_fsspec[T](self, ask: Callable[[], T], other: Callable[[], T]) -> T:
+    def _second_try[T](self, ask: Callable[[], T], other: Callable[[], T]) -> T:
         """Ask in a second way if the first one does not understand the answer."""
         try:
             return ask()

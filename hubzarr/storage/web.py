@@ -27,9 +27,9 @@ async def _info(fs: Any, url: str) -> dict[str, Any]:
     # A compressed answer would tell the length of something else.
     options = dict(fs.kwargs) | {"allow_redirects": True}
     options["headers"] = dict(options.get("headers") or {}) | {"Accept-Encoding": "identity"}
-    for ask in (session.head, session.get):
+    for ask, is_head in ((session.head, True), (session.get, False)):
         async with ask(fs.encode_url(url), **options) as answer:
-            if answer.status in _NO_HEAD and ask is session.head:
+            if answer.status in _NO_HEAD and is_head:
                 continue
             if answer.status in _MISSING:
                 break

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import errno
-import functools
-import http.server
 import multiprocessing
 import os
 import pickle
-import threading
 import uuid
 
 import fsspec
@@ -18,7 +15,6 @@ from fsspec.implementations.memory import MemoryFileSystem
 from hubzarr.errors import (
     InvalidError,
     InvalidTypeError,
-    ReadOnlyError,
     StorageError,
     UnsupportedError,
 )
@@ -190,67 +186,3 @@ def test_a_fork_opens_its_own_filesystem(tmp_path):
     assert answers.get(timeout=30) == (b"1", True)
     child.join(30)
     assert storage.get("from-child") == b"1"
-
-
-class _Quiet(http.server.SimpleHTTPRequestHandler):
-    """Serves whole files: like Python's own server, it ignores ranges."""
-
-    def log_message(self, *args):
-        pass
-
-
-class _Ranged(_Quiet):
-    def do_GET(self):
-        wanted = self.headers.get("Range")
-        path = self.translate_path(self.path)
-        if not wanted or not os.path.isfile(path):
-            return super().do_GET()
-        with open(path, "rb") as file:
-            data = file.read()
-        first, last = wanted.removeprefix("bytes=").split("-")
-        start = int(first) if first else max(0, len(data) - int(last))
-        stop = int(last) + 1 if first and last else len(data)
-        if start >= len(data):
-            return self.send_error(416)
-        self.send_response(206)
-        self.send_header("Content-Length", str(len(data[start:stop])))
-        self.end_headers()
-        return self.wfile.write(data[start:stop])
-
-
-@pytest.mark.parametrize("handler", [_Quiet, _Ranged])
-def test_http(tmp_path, handler):
-    open_storage(tmp_path).put("d/x", b"0123456789")
-    open_storage(tmp_path).put("d/empty", b"")
-    serve = functools.partial(handler, directory=str(tmp_path))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), serve) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            storage = open_storage(f"http://127.0.0.1:{server.server_port}")
-            _check_http(storage)
-        finally:
-            server.shutdown()
-            thread.join()
-
-
-def _check_http(storage):
-    assert storage.get("d/x") == b"0123456789"
-    assert storage.get("d/none") is None
-    assert storage.get_range("d/none", 0, 3) is None
-    assert storage.get_range("d/empty", 0, 3) == b""
-    assert storage.get_range("d/x", 2, 5) == b"234"
-    assert storage.get_range("d/x", -3, None) == b"789"
-    assert storage.get_range("d/x", 8, 99) == b"89"
-    assert storage.get_range("d/x", 20, 30) == b""
-    assert storage.size("d/x") == 10
-    assert storage.get_many(["d/x", "d/none"]) == [b"0123456789", None]
-    for write in (storage.put, storage.put_atomic, storage.create):
-        with pytest.raises(ReadOnlyError):
-            write("d/y", b"1")
-
-
-def test_no_server():
-    storage = open_storage("http://127.0.0.1:9")
-    with pytest.raises(StorageError, match=r"can't read 'http://127\.0\.0\.1:9/x'"):
-        storage.get("x")
