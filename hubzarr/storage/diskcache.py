@@ -111,10 +111,16 @@ class DiskCache:
             return None
         finally:
             os.close(fd)
-        if abs(time.time() - used) > _TOUCH:
-            with suppress(OSError):
-                os.utime(path)
+        _note_use(path, used)
         return data
+
+    def touch(self, path: str) -> bool:
+        """Note the use of a payload by its file; returns whether there is such a file."""
+        try:
+            _note_use(path, os.stat(path).st_mtime)
+        except OSError:
+            return False
+        return True
 
     def length(self, key: str) -> int | None:
         """Bytes of a payload, of which only the head is looked at; None if it is not there."""
@@ -251,6 +257,13 @@ class DiskCache:
         except OSError:
             return False
         return True
+
+
+def _note_use(path: str, before: float) -> None:
+    """Note that a file is used, unless that was noted just before."""
+    if abs(time.time() - before) > _TOUCH:
+        with suppress(OSError):
+            os.utime(path)
 
 
 def _check_owner(folder: str) -> None:

@@ -88,7 +88,9 @@ class KnownManifests:
         if found is None or not _is_whole(data):
             return None
         commit = found[1].decode()
-        self._write(f"commit {commit}", data, f"{self._folder}/commits/{commit}")
+        file = f"{self._folder}/commits/{commit}"
+        if not self._cache.touch(file):
+            self._write(f"commit {commit}", data, file)
         return commit
 
     # -- manifests ---------------------------------------------------------------
@@ -115,7 +117,9 @@ class KnownManifests:
             return
         commit = self._keep_commit(data[found.end() :])
         if commit is not None:
-            self._write(path, found[0] + commit.encode(), self._file(path))
+            hint = found[0] + commit.encode()
+            if self._read(path, self._file(path)) != hint.decode():
+                self._write(path, hint, self._file(path))
 
     def by_commit(self, commit: str) -> bytes | None:
         """The manifest of a commit."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 
 import pytest
 
@@ -114,3 +115,15 @@ def test_paths():
     assert manifest_parts(path_of(5)) == ("main", 5)
     for path in ("versions/main/latest", "versions/a/b/000000000000.json", "x/" + path_of(1)):
         assert manifest_parts(path) is None
+
+
+def test_what_is_seen_again_is_not_written_again_but_counts_as_used(known, monkeypatch):
+    cache = known._cache
+    known.keep(path_of(0), manifest(1))
+    known.keep_hint("versions/main/latest", hint(0, 1, manifest(1)))
+    commit = f"{known._folder}/commits/{1:016x}"
+    os.utime(commit, (1, 1))
+    monkeypatch.setattr(cache, "write", lambda *_: pytest.fail("it is there already"))
+    known.keep(path_of(0), manifest(1))
+    known.keep_hint("versions/main/latest", hint(0, 1, manifest(1)))
+    assert os.stat(commit).st_mtime > 1
