@@ -50,7 +50,8 @@ def push(
     Returns
     -------
     Transfer
-        What was copied.
+        What was copied: `commits`, `objects`, `nbytes` and, by version, its newest number at
+        the target before and after. Printed, it says so.
 
     Raises
     ------

@@ -17,13 +17,14 @@ from hubzarr.errors import (
     InvalidNameError,
     InvalidTypeError,
     NotFoundError,
+    StorageError,
 )
 from hubzarr.history.heads import head
 from hubzarr.session import create_repository, open_session
 from hubzarr.session.branching import branch, delete_version, log, merge, revert, seal
-from hubzarr.session.copying import all_goals
+from hubzarr.session.copying import all_goals, move_repository
 from hubzarr.storage import open_storage
-from hubzarr.storage.faulty import FaultyStorage
+from hubzarr.storage.faulty import Fault, FaultyStorage
 from tests.session.support import append, content, write
 from tests.transfer.support import (
     Remote,
@@ -559,6 +560,35 @@ class TestRename:
         assert not list(source.list_all(""))
         assert all_goals(open_storage(url)) == goals
         check_whole(open_storage(url))
+
+    @pytest.mark.parametrize("side", ["source", "target"])
+    def test_a_crash_anywhere_loses_nothing(self, side):
+        for at in range(1, 400, 3 if side == "source" else 2):
+            source, session = filled(rows=8)
+            branch(session, "dev")
+            before, expected = heads(source), content(source, "main")
+            target = fresh()
+            sides = {"source": FaultyStorage(source), "target": FaultyStorage(target)}
+            sides[side].schedule(Fault(at=at, dead=True))
+            try:
+                move_repository(sides["source"], sides["target"])
+            except StorageError:
+                ended = False
+            else:
+                ended = True
+            if heads(target) != before:
+                check_whole(source)
+            check_whole(target)
+            if heads(source):
+                move_repository(source, target)
+            assert heads(target) == before
+            check_whole(target)
+            np.testing.assert_array_equal(content(target, "main"), expected)
+            assert not list(source.list_all(""))
+            if ended:
+                break
+        assert ended
+        assert at > 20
 
     def test_nothing_is_deleted_before_all_is_there(self):
         source, _ = filled()

@@ -46,7 +46,8 @@ class Transfer:
     skipped : int
         Objects that were there already.
     dry_run : bool
-        Nothing was copied; `objects` and `nbytes` say what would be.
+        Nothing was copied; `objects` and `nbytes` say what would be, at most: an object that
+        several commits need counts for each.
     """
 
     source: str
