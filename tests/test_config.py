@@ -199,9 +199,7 @@ def test_the_disk_cache_is_turned_off_by_a_word(file, monkeypatch, tmp_path):
 
 
 def test_unknown_settings(file):
-    with pytest.raises(
-        InvalidError, match="unknown setting 'cash_bytes'; known ones: root, roots"
-    ):
+    with pytest.raises(InvalidError, match="unknown setting 'cash_bytes'; known ones: root, roots"):
         configure(cash_bytes=1)
     with pytest.raises(InvalidError, match="unknown setting"):
         configure(cash_bytes=None)

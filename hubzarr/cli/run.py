@@ -69,7 +69,7 @@ COMMANDS: Final = (
 )  # fmt: skip
 
 _COMMON: Final[tuple[Argument, ...]] = (
-    option("--root", help="URL or folder under which plain names live", metavar="URL"),
+    option("--root", help="URL, folder or root under which plain names live", metavar="URL"),
     flag("--json", help="print one JSON document"),
     flag("--debug", help="show where an error came from"),
 )

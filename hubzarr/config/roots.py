@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from hubzarr.config.checks import check_root
+from hubzarr.config.secrets import is_secret
 from hubzarr.errors import InvalidError
 
 __all__ = ["Root", "check_root_name", "is_root_name", "nearest_root", "parse_roots", "roots_of"]
@@ -32,7 +33,7 @@ class Root:
     url : str
         URL or absolute path.
     options : mapping
-        Storage options. They may hold secrets, so they are not shown.
+        Storage options. Secrets among them are neither shown nor pickled.
 
     Examples
     --------
@@ -43,6 +44,19 @@ class Root:
     name: str
     url: str
     options: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Another process finds the secrets in its own config file.
+        return (Root, (self.name, self.url, _public(self.options)))
+
+
+def _public(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options without secrets."""
+    return {
+        key: _public(value) if isinstance(value, Mapping) else value
+        for key, value in options.items()
+        if isinstance(value, Mapping) or not is_secret(key, value)
+    }
 
 
 def is_root_name(text: str) -> bool:

@@ -122,6 +122,8 @@ def test_settings_hide_the_options_of_roots():
     try:
         assert "hunter2" not in repr(config)
         assert "s3://b/h" in repr(config)
+        assert b"hunter2" not in pickle.dumps(config)
+        assert pickle.loads(pickle.dumps(config)).roots["prod"].url == "s3://b/h"
     finally:
         configure(roots=None)
 
