@@ -6,12 +6,14 @@ import contextlib
 import hashlib
 import os
 import secrets
+import time
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 
 from hubzarr.errors import DamagedError, InvalidError, StorageError
 from hubzarr.history.manifest import encode
 from hubzarr.session.commit import next_manifest
+from hubzarr.session.fork_gate import GRACE
 from hubzarr.session.fork_notes import Notes, Signature
 from hubzarr.session.fork_state import SharedState, StoredChunk, written
 from hubzarr.session.forking import merge_forks
@@ -100,6 +102,8 @@ class Gathering:
             if not self._states:
                 return
             self._notes.close()
+            if not self._session.storage.is_local:
+                time.sleep(GRACE)
             self._shared = True
             self.catch_up()
             with contextlib.suppress(StorageError):

@@ -8,7 +8,7 @@ from typing import Final
 
 from hubzarr.errors import ConflictError, InvalidError, ReadOnlyError
 from hubzarr.session.fork_chunks import OwnChunk, OwnChunks, merged_by_element
-from hubzarr.session.fork_gate import Gate
+from hubzarr.session.fork_gate import LEASE, Gate
 from hubzarr.session.fork_notes import Notes, Signature, slots_of
 from hubzarr.session.keys import check_key, node_document, node_path
 from hubzarr.session.keyspace import KeySpace
@@ -26,7 +26,9 @@ _REFUSAL: Final = (
     "attributes in the process that made the fork, before it sends the store to others"
 )
 
-_opened: OpenedOnce[KeySpace] = OpenedOnce()
+#: Few, for they remember each chunk that was stored. If one is let go too early, the owner has
+#: more to merge.
+_opened: OpenedOnce[KeySpace] = OpenedOnce(kept=8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,7 @@ class WorkerKeys(KeySpace):
         self._state = state
         self._slots = slots_of(session.committed_nodes())
         self._own = OwnChunks(self._sign)
-        self._gate = Gate(notes.is_open)
+        self._gate = Gate(notes.is_open, 0 if session.storage.is_local else LEASE)
 
     def _sign(self, slot: int, turn: int, write_id: int) -> None:
         writer = self._own.writer
