@@ -22,7 +22,7 @@ from hubzarr.arrays.streaming import Kind, Reduction, Slices, cut_view, run_bloc
 from hubzarr.engine.array import ArrayEngine
 from hubzarr.engine.statistics import Job, measure_jobs, plan_box, settle
 from hubzarr.errors import UnsupportedError
-from hubzarr.indexing import Transform, apply
+from hubzarr.indexing import Gather, Transform, apply
 from hubzarr.stats import Rows, merge_channels, row_dtype
 
 if TYPE_CHECKING:
@@ -176,6 +176,17 @@ class Constant:
 
 
 @dataclass(frozen=True, slots=True)
+class ReadPart:
+    """Reads a view."""
+
+    source: Source
+    part: Transform
+
+    def __call__(self) -> Any:
+        return open_engine(self.source).read(self.part)
+
+
+@dataclass(frozen=True, slots=True)
 class ReadBlock:
     """Reads a block of a view."""
 
@@ -273,4 +284,10 @@ def _elements(graph: Graph, source: Source, engine: ArrayEngine, t: Transform) -
         return graph.single(np.empty(t.shape, dtype))
     cuts = cut_view(engine, t, (), TASK_BYTES, TASK_BYTES)
     spans = _spans(cuts.tiles, Reduction("count", (), False, 0, None), t.ndim)
-    return graph.blocks(spans, dtype, ReadBlock(source, t))
+    if not any(isinstance(m, Gather) for m in t.maps):
+        return graph.blocks(spans, dtype, ReadBlock(source, t))
+    # Each task gets its part of the index arrays only.
+    for tile, index in zip(cuts.tiles, product(*[range(len(s)) for s in spans]), strict=True):
+        (part,) = cuts.parts(t, tile, [()])
+        graph.chunk(index, ReadPart(source, part))
+    return graph.array(spans, dtype)

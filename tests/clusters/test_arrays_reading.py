@@ -86,6 +86,18 @@ def test_small_pickles(a, monkeypatch):
     assert max(len(pickle.dumps(task)) for task in tasks.values()) < 2000
 
 
+def test_index_arrays_are_cut_for_tasks(tmp_path, monkeypatch):
+    a = hub.array((100_000,), str(tmp_path / "flat"), chunks=(1000,), dtype="i4")
+    a[:] = np.arange(100_000)
+    at = np.random.default_rng(5).permutation(100_000)
+    monkeypatch.setattr("hubzarr.arrays.lazy.TASK_BYTES", 4000)
+    lazy = a[at].to_dask()
+    tasks = dict(lazy.__dask_graph__())
+    assert len(tasks) == 100
+    assert max(len(pickle.dumps(task)) for task in tasks.values()) < 10_000
+    np.testing.assert_array_equal(lazy.compute(scheduler="sync"), at)
+
+
 def test_reading_is_fused_with_what_follows(a):
     lazy = (a.to_dask() + 1) * 2
     tasks = dict(lazy.__dask_optimize__(lazy.__dask_graph__(), lazy.__dask_keys__()))

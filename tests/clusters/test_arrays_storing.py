@@ -316,6 +316,23 @@ def test_several_later_in_one_computation(a, tmp_path, client):
     assert hub.load(b.name).sum() == hub.load(a.name).sum() == np.arange(400).sum()
 
 
+def test_two_at_once_share_chunks(a, client):
+    """Each of two writes commits by itself; the later one is merged with the earlier."""
+    import dask
+
+    x = numbers((20, 20))
+    regions = slice(0, 10), slice(10, 20)
+    dask.compute(*(a.store(da.from_array(x[r], chunks=5), r, compute=False) for r in regions))
+    seen = hub.load(a.name)
+    np.testing.assert_array_equal(seen, x)
+    assert seen.info["number"] == 2
+    a.refresh()
+    clash = [a.store(da.full((20, 20), n, chunks=10), compute=False) for n in (1, 2)]
+    with pytest.raises(ConflictError):
+        dask.compute(*clash)
+    assert hub.load(a.name).sum() in (400, 800)
+
+
 def test_from_dask(client, tmp_path):
     x = da.random.default_rng(1).random((100, 100), chunks=(30, 100))
     a = hub.from_dask(x, str(tmp_path / "x"))
