@@ -139,7 +139,7 @@ def transfer(
     )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Run:
     """One transfer."""
 
@@ -152,7 +152,7 @@ class _Run:
     states: _States = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "states", _States(self.source))
+        self.states = _States(self.source)
 
     def carry(self, batch: Sequence[Commit]) -> None:
         """Carry over what some commits need, then the commits."""
