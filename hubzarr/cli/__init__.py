@@ -8,6 +8,7 @@ code   meaning
 2      the command line can't be understood
 3      there is nothing of that name
 4      it exists already, is sealed, or somebody else changed the same
+5, 6   of doctor: a store for one writer at a time; a read-only one
 130    stopped with Ctrl-C
 141    whoever read the output stopped reading
 =====  ===============================================================

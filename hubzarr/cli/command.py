@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from hubzarr.config import is_secret
+
 __all__ = [
     "Answer",
     "Argument",
@@ -16,6 +18,7 @@ __all__ = [
     "key_values",
     "option",
     "positional",
+    "store_options",
 ]
 
 
@@ -112,4 +115,16 @@ def key_values(pairs: list[str]) -> dict[str, Any]:
             raise UsageError(f"--option {pair!r}: expected key=value, such as table=train.csv")
         words = {"true": True, "false": False}
         found[key] = words.get(text.lower(), int(text) if text.isdecimal() else text)
+    return found
+
+
+def store_options(pairs: list[str]) -> dict[str, Any]:
+    """Options of a store, as `key_values`; secrets are refused, for everybody can see them."""
+    found = key_values(pairs)
+    for key, value in found.items():
+        if is_secret(key, value):
+            raise UsageError(
+                f"--option {key}=…: other users of this machine see what is on a command line; "
+                "use a profile or the environment, or hubzarr configure --credentials stored"
+            )
     return found

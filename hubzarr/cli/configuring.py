@@ -12,7 +12,7 @@ from typing import Any, Final
 import hubzarr as hub
 from hubzarr.cli import show
 from hubzarr.cli.asking import Asker
-from hubzarr.cli.command import Answer, Command, UsageError, flag, key_values, option
+from hubzarr.cli.command import Answer, Command, UsageError, flag, option, store_options
 from hubzarr.cli.doctoring import examined, say_report
 from hubzarr.cli.providers import CREDENTIALS, PROVIDERS, place_of, provider_of
 from hubzarr.config import (
@@ -62,7 +62,7 @@ def _configure(args: argparse.Namespace) -> Answer:
         return _removed(args.remove)
     asker = Asker(False if args.yes or args.json else None)
     url, options = place_of(provider_of(args, asker), args, asker)
-    options |= key_values(args.option)
+    options |= store_options(args.option)
     if args.single_writer:
         options["single_writer"] = True
     plan = _named(url, options, args, asker)

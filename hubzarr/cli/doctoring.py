@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import hubzarr as hub
 from hubzarr.cli import show
-from hubzarr.cli.command import Answer, Command, flag, key_values, option, positional
+from hubzarr.cli.command import Answer, Command, flag, option, positional, store_options
 from hubzarr.storage.probing import Check, Report
 
 __all__ = ["COMMANDS", "examined", "say_report"]
@@ -22,7 +22,7 @@ _PROCESSES: Final = 3
 
 
 def _doctor(args: argparse.Namespace) -> Answer:
-    options = key_values(args.option)
+    options = store_options(args.option)
     for key in ("endpoint", "profile", "region"):
         if getattr(args, key) is not None:
             options["endpoint_url" if key == "endpoint" else key] = getattr(args, key)

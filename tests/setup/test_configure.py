@@ -192,6 +192,7 @@ def test_one_writer(run, config_file, tmp_path, monkeypatch):
         (["--folder", "x", "--name", "a b"], "bad name of a root"),
         (["--folder", "x", "--cache-size", "many"], "bad size 'many'"),
         (["--provider", "s3", "--bucket", "lab", "-o", "x"], "expected key=value"),
+        (["--provider", "s3", "--bucket", "lab", "-o", "secret=hunter2"], "--option secret=…"),
         (["--provider", "gcs", "--bucket", "lab", "--credentials", "stored"], "not for gcs"),
         ([], "say --provider: local, s3"),
     ],
