@@ -20,6 +20,7 @@ from hubzarr.session.opening import existing_versions
 from hubzarr.session.place import Options
 from hubzarr.storage import Storage, open_storage
 from hubzarr.storage.below import StorageBelow
+from hubzarr.storage.cached import CachedStorage
 from hubzarr.threads import map_all
 
 __all__ = ["Entry", "catalog", "list"]
@@ -151,7 +152,11 @@ class _Shelf:
     may_be_one: bool = False
 
     def storage_of(self, path: str) -> Storage:
-        return StorageBelow(self.root, path) if path else self.root
+        if not path:
+            return self.root
+        if isinstance(self.root, CachedStorage):
+            return self.root.below(path)
+        return StorageBelow(self.root, path)
 
 
 def _shelf(prefix: str, options: Options) -> _Shelf:

@@ -18,9 +18,10 @@ from typing import Any, Final
 
 from hubzarr.config import get_config
 from hubzarr.storage.base import Counters, Data, Storage, check_range, joined
+from hubzarr.storage.below import StorageBelow
 from hubzarr.storage.diskcache import DiskCache, disk_cache
 from hubzarr.storage.kept import KeptObjects
-from hubzarr.storage.known import KnownManifests, manifest_parts
+from hubzarr.storage.known import KnownManifests, known_below, manifest_parts
 from hubzarr.storage.unreachable import UnreachableStorage
 
 __all__ = ["CachedStorage"]
@@ -100,6 +101,11 @@ class CachedStorage:
     def counters(self) -> Counters:
         """Requests to the store: what the cache answers is not counted."""
         return self.inner.counters
+
+    def below(self, folder: str) -> CachedStorage:
+        """The objects below a folder, over the same connections and in the same cache."""
+        inner = StorageBelow(self.inner, folder)
+        return CachedStorage(inner, self._folder, self.cache.limit, self.offline, self._server)
 
     # -- whole objects -----------------------------------------------------------
 
@@ -201,6 +207,7 @@ class CachedStorage:
         """Return the sorted names of direct children that sort after `after`."""
         if self.offline:
             names = self._known.names(path)
+            names = names or known_below(self.cache, self.url, self._server, path)
             if not names:
                 return self.inner.list_dir(path, after, limit)
             return [name for name in names if name > after][:limit]

@@ -16,7 +16,7 @@ from typing import Final
 from hubzarr.storage.diskcache import DiskCache
 from hubzarr.storage.entries import BrokenEntry, read_head
 
-__all__ = ["KnownManifests", "manifest_parts"]
+__all__ = ["KnownManifests", "known_below", "manifest_parts"]
 
 _PATH: Final = re.compile(r"versions/([^/]+)/([0-9]{12})\.json")
 _ID: Final = re.compile(rb'\{"hubzarr":[0-9]+,"id":"([0-9a-f]{16})"')
@@ -207,6 +207,35 @@ class KnownManifests:
                     os.unlink(f"{self._folder}/{folder}/{name}")
 
 
+def known_below(cache: DiskCache, url: str, server: str, folder: str) -> list[str]:
+    """What is known to lie in a folder of a store: names of folders, each with a slash."""
+    start = f"{url}/{folder}/" if folder else f"{url}/"
+    end = f" {server}" if server else ""
+    found = set()
+    for place in _places(cache):
+        if place.startswith(start) and place.endswith(end):
+            below = place[len(start) : len(place) - len(end)]
+            found.add(f"{below.partition('/')[0]}/")
+        elif place == f"{start[:-1]}{end}":
+            found.add("versions/")
+    return sorted(found)
+
+
+def _places(cache: DiskCache) -> set[str]:
+    """All repositories of which manifests are known."""
+    top = f"{cache.objects}/manifests"
+    found = set()
+    for name in _listed(top):
+        versions = (folder for folder in _listed(f"{top}/{name}") if folder != "commits")
+        files = (
+            f"{top}/{name}/{v}/{file}" for v in versions for file in _listed(f"{top}/{name}/{v}")
+        )
+        key = next(filter(None, map(_key_in, files)), None)
+        if key is not None:
+            found.add(key.partition("\n")[0])
+    return found
+
+
 def _short(text: str) -> str:
     return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
 
@@ -218,18 +247,22 @@ def _listed(folder: str) -> list[str]:
         return []
 
 
-def _version_in(file: str, place: str) -> str | None:
-    """The version of the manifest in a file of the cache."""
+def _key_in(file: str) -> str | None:
+    """The key of a file of the cache."""
     try:
         fd = os.open(file, os.O_RDONLY | getattr(os, "O_BINARY", 0))
     except OSError:
         return None
     try:
-        key = read_head(fd).key
+        return read_head(fd).key
     except (BrokenEntry, OSError):
         return None
     finally:
         os.close(fd)
-    where, _, path = key.rpartition("\n")
+
+
+def _version_in(file: str, place: str) -> str | None:
+    """The version of the manifest in a file of the cache."""
+    where, _, path = (_key_in(file) or "").rpartition("\n")
     parts = manifest_parts(path)
     return parts[0] if where == place and parts is not None else None

@@ -60,3 +60,13 @@ def test_prefetch_a_part(lab, capsys):
 def test_without_a_cache_the_command_says_what_to_set(capsys):
     assert main(["cache"]) == 1
     assert "HUBZARR_CACHE_DIR" in capsys.readouterr().err
+
+
+def test_the_catalogue_offline(lab, capsys):
+    hub.from_numpy(np.arange(3), f"{lab}/deep/er/y").close()
+    online = run(capsys, "ls", "--root", "lab")[0]
+    hub.configure(offline=True)
+    assert run(capsys, "ls", "--root", "lab")[0] == online
+    assert [entry.name for entry in hub.catalog("hub://lab/deep")] == ["lab/deep/er/y"]
+    hub.clear_cache()
+    assert main(["ls", "--root", "lab"]) == 1
