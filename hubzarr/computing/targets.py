@@ -14,9 +14,9 @@ from hubzarr.computing.plans import Plan, settle
 from hubzarr.computing.working import Batch, Column
 from hubzarr.datasets import Dataset, DatasetView
 from hubzarr.datasets.catalog import catalog_of, join
-from hubzarr.datasets.parallel_owner import Rooms, append_columns
+from hubzarr.datasets.parallel_owner import Rooms, write_columns
 from hubzarr.datasets.undoing import as_it_is, take_back
-from hubzarr.datasets.writing import length_of, update_many
+from hubzarr.datasets.writing import length_of
 from hubzarr.errors import InvalidError, InvalidTypeError
 
 __all__ = ["Target", "target_of"]
@@ -43,11 +43,8 @@ class Target:
             tuple(path[prefix:] for path in tensors),
             tuple(path[prefix:] for path, entry in tensors.items() if not entry.hidden),
         )
-        #: Where workers may store samples by themselves; None: nowhere.
-        self.rooms = None if in_place else Rooms(self.session, self._paths())
-
-    def _paths(self) -> dict[str, str]:
-        return {name: self.path(name) for name in self.names.tensors}
+        #: Where workers may store samples by themselves.
+        self.rooms = Rooms(self.session, {name: self.path(name) for name in self.names.tensors})
 
     def path(self, name: str) -> str:
         """Path of a tensor."""
@@ -67,25 +64,19 @@ class Target:
             with session.transaction(message):
                 before = session.manifest.commit
                 yield
-                self.settle_rooms()
-            if self.rooms is not None:
-                self.rooms.committed(before, session.manifest.commit)
+                self.rooms.settle()
+            self.rooms.committed(before, session.manifest.commit)
             return
         with session.lock:
             entries = catalog_of(session).under(self._group)
             tensors = {path: as_it_is(session, path, entry) for path, entry in entries.items()}
         try:
             yield
-            self.settle_rooms()
+            self.rooms.settle()
         except BaseException:
             with session.lock:
                 take_back(session, tensors)
             raise
-
-    def settle_rooms(self) -> None:
-        """Put what workers have stored into the dataset."""
-        if self.rooms is not None:
-            self.rooms.settle()
 
     def settle(self, columns: Mapping[str, Column], names: Sequence[str]) -> dict[str, Plan]:
         """Let samples decide what tensors left open."""
@@ -97,16 +88,16 @@ class Target:
         if not columns:
             return
         values = {path: column.values for path, column in columns.items()}
+        at = None
+        if self.in_place:
+            rows = np.asarray(items, np.int64)
+            at = {path: np.repeat(rows, column.counts) for path, column in columns.items()}
         with self.session.lock:
-            if self.rooms is None:
-                for path, column in columns.items():
-                    rows = np.repeat(np.asarray(items, np.int64), column.counts)
-                    update_many(self.session, path, rows, column.values)
-            elif batch.stored:
-                self.rooms.add(values)
+            if batch.stored:
+                self.rooms.add(values, at)
             else:
                 self.rooms.settle()
-                append_columns(self.session, values)
+                write_columns(self.session, values, at)
 
 
 def target_of(given: Any, ds_out: Dataset | None, aligned: bool) -> Target:

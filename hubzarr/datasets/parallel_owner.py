@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+import numpy as np
+
 from hubzarr.datasets import layout
 from hubzarr.datasets.catalog import catalog_of
 from hubzarr.datasets.columns import column_of
@@ -20,15 +22,19 @@ from hubzarr.datasets.parallel import (
 from hubzarr.datasets.ragged import RaggedColumn
 from hubzarr.datasets.undoing import as_it_is, take_back
 from hubzarr.datasets.uniform import UniformColumn
-from hubzarr.datasets.writing import extend
+from hubzarr.datasets.writing import extend, update_many
 from hubzarr.errors import ConflictError
 from hubzarr.history.manifest import Commit
+from hubzarr.indexing import apply, identity
 from hubzarr.session import Session
 from hubzarr.session.forking import Fork, fork_session, layout_of, merge_forks
 
-__all__ = ["Rooms", "append_columns"]
+__all__ = ["Rooms", "write_columns"]
 
+type Array = np.ndarray[Any, Any]
 type Columns = dict[str, Any]
+#: Rows that samples are put in place of, by path; None: they are appended.
+type Places = Mapping[str, Array] | None
 
 #: Samples of a batch that take less are sent to the owner, who packs those of many batches.
 WORTH: Final = 512 << 10
@@ -53,7 +59,7 @@ class Rooms:
         self._paths = dict(paths)
         self._fork: Fork | None = None
         self._layouts: dict[str, str] = {}
-        self._waiting: list[Columns] = []
+        self._waiting: list[tuple[Columns, Places]] = []
         #: The first of commits that have nobody else's between them, for each of the others.
         self._epochs: dict[str, str] = {}
 
@@ -98,7 +104,7 @@ class Rooms:
         """Length of a tensor with the rows that wait."""
         path = self._paths[name]
         column = column_of(self._session, path, catalog_of(self._session).tensors[path])
-        waiting = sum(len(columns.get(path, ())) for columns in self._waiting)
+        waiting = sum(len(columns.get(path, ())) for columns, at in self._waiting if at is None)
         return waiting + (0 if column is None else len(column))
 
     def _form(self, name: str) -> Form | None:
@@ -161,36 +167,38 @@ class Rooms:
 
     # -- what was stored ---------------------------------------------------------------
 
-    def add(self, columns: Columns) -> None:
+    def add(self, columns: Columns, at: Places = None) -> None:
         """Append a batch of samples, by path of the tensor: stored ones, and others beside them.
 
-        They are in the dataset after the next `settle` at the latest.
+        They are in the dataset after the next `settle` at the latest. With `at` they are put
+        in place of others.
         """
-        stored = {path for each in self._waiting for path, v in each.items() if _is_stored(v)}
+        stored = {path for each, _ in self._waiting for path, v in each.items() if _is_stored(v)}
         if any(path in stored and not _is_stored(v) for path, v in columns.items()):
             self.settle()  # what comes now may give the tensor another form
-        self._waiting.append(columns)
+        self._waiting.append((columns, at))
         if len(self._waiting) >= _TOGETHER:
             self.settle()
 
     def settle(self) -> None:
-        """Put all that waits into the dataset: all of it, or none if that fails."""
+        """Put all that waits into the dataset: all that is to be appended, or none of it."""
         waiting, self._waiting = self._waiting, []
         if not waiting:
             return
         session = self._session
         with session.lock:
             tensors = catalog_of(session).tensors
-            paths = {path for columns in waiting for path in columns}
+            paths = {path for columns, at in waiting if at is None for path in columns}
             before = {path: as_it_is(session, path, tensors[path]) for path in paths}
             try:
                 # Of each tensor, those that workers did not store come first.
-                for columns in waiting:
-                    plain = {path: v for path, v in columns.items() if not _is_stored(v)}
-                    append_columns(session, plain)
-                self._take_in([value for columns in waiting for value in columns.values()])
-                for columns in waiting:
-                    self._append_stored(columns)
+                for columns, at in waiting:
+                    write_columns(
+                        session, {p: v for p, v in columns.items() if not _is_stored(v)}, at
+                    )
+                self._take_in([value for columns, _ in waiting for value in columns.values()])
+                for columns, at in waiting:
+                    self._write_stored(columns, at)
             except BaseException:
                 take_back(session, before)
                 raise
@@ -208,19 +216,26 @@ class Rooms:
         stored = [v.written for v in values if isinstance(v, StoredBytes | StoredRows)]
         merge_forks(self._session, [written for written in stored if len(written)])
 
-    def _append_stored(self, columns: Columns) -> None:
+    def _write_stored(self, columns: Columns, at: Places) -> None:
         for path, values in columns.items():
             if isinstance(values, StoredBytes):
-                self._append_index(path, values)
+                self._write_index(path, values, None if at is None else at[path])
             elif isinstance(values, StoredRows):
                 self._write_ends(values)
 
-    def _append_index(self, path: str, values: StoredBytes) -> None:
+    def _write_index(self, path: str, values: StoredBytes, rows: Array | None) -> None:
+        """Refer to stored samples: in new rows, or in place of what these rows had."""
         column = RaggedColumn(self._session, path, catalog_of(self._session).tensors[path])
-        statistics = column.statistics
-        if statistics is not None and values.statistics is not None:
-            statistics.append(values.statistics)
-        column.index.append(values.index)
+        for state, block in (
+            (column.statistics, values.statistics),
+            (column.index, values.index),
+        ):
+            if state is None or block is None:
+                continue
+            if rows is None:
+                state.append(block)
+            else:
+                state.engine.write(apply(identity(state.shape), (rows,)), block)
 
     def _write_ends(self, values: StoredRows) -> None:
         """Write the rows whose cells hold rows of other batches, too."""
@@ -238,10 +253,16 @@ def _is_stored(values: Any) -> bool:
     return isinstance(values, StoredBytes | StoredRows)
 
 
-def append_columns(session: Session, columns: Mapping[str, Any]) -> None:
-    """Append samples to tensors; those of different numbers one tensor after the other."""
-    if len({len(values) for values in columns.values()}) == 1:
+def write_columns(session: Session, columns: Mapping[str, Any], at: Places = None) -> None:
+    """Append samples to tensors, or put them in place of others.
+
+    Those of different numbers are appended one tensor after the other.
+    """
+    if at is not None:
+        for path, values in columns.items():
+            update_many(session, path, at[path], values)
+    elif len({len(values) for values in columns.values()}) == 1:
         extend(session, columns)
-        return
-    for path, values in columns.items():
-        extend(session, {path: values})
+    else:
+        for path, values in columns.items():
+            extend(session, {path: values})

@@ -156,7 +156,7 @@ class UnitReaders:
             with contextlib.suppress(SampleError):
                 target.write((), batch)
                 return True
-        target.settle_rooms()
+        target.rooms.settle()
         self._plans = None
         return False
 

@@ -194,6 +194,50 @@ def test_samples_that_do_not_fit(client):
     assert (ds.images[50].numpy() == picture(51)).all()
 
 
+@pytest.mark.parametrize("options", [{}, {"statistics": True}])
+def test_in_place(client, kinds, options):
+    @hub.compute
+    def darker(row, out):
+        if row.labels.numpy() != 3:
+            out.images.append(row.images.numpy() // 2)
+
+    ds, chosen = dataset(**options), [*range(190, 20, -2)]
+    pictures().eval(range(200), ds)
+    before = numbers_of(ds)
+    darker().eval(ds[chosen], scheduler="distributed")
+    assert numbers_of(ds) == before + 1
+    assert "StoredBytes" in kinds["images"]
+    loaded = hub.load("ds")
+    for row in range(200):
+        divisor = 2 if row in chosen and row % 7 != 3 else 1
+        assert (loaded.images[row].numpy() == picture(row) // divisor).all(), row
+    means = [loaded.images[row].numpy().mean() for row in range(200)]
+    if options:
+        weights = [8 + row % 5 for row in range(200)]
+        assert np.isclose(loaded.images.mean(), np.average(means, weights=weights))
+
+
+def test_in_place_where_others_append(client, kinds):
+    @hub.compute
+    def darker(row, out):
+        out.images.append(row.images.numpy() // 2)
+
+    ds = dataset()
+    pictures().eval(range(100), ds)
+    other = hub.load("ds")
+
+    with ds:
+        darker().eval(ds, scheduler="distributed")
+        pictures().eval([1000], other)
+        other.flush()
+    assert "StoredBytes" in kinds["images"]
+    loaded = hub.load("ds")
+    assert len(loaded) == 101
+    for row in range(100):
+        assert (loaded.images[row].numpy() == picture(row) // 2).all(), row
+    assert (loaded.images[100].numpy() == picture(1000)).all()
+
+
 def test_inside_a_transaction(client):
     ds = dataset()
     pictures().eval(range(20), ds)
