@@ -12,8 +12,9 @@ from hubzarr.arrays.attributes import Attributes
 from hubzarr.arrays.handle import Source, open_source, source_of
 from hubzarr.arrays.history import History
 from hubzarr.arrays.lazy import lazy
-from hubzarr.arrays.parallel import Parallel, append_dask
+from hubzarr.arrays.parallel import Parallel
 from hubzarr.arrays.parallel_graph import is_dask
+from hubzarr.arrays.parallel_writing import append_dask
 from hubzarr.arrays.printing import edge_text, html_table
 from hubzarr.arrays.readable import Readable
 from hubzarr.arrays.values import check_size, elements, fitted
