@@ -16,9 +16,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from hubzarr.computing.batches import Batch
 from hubzarr.computing.packing import kept, packed, work_there
 from hubzarr.computing.plans import Plan
-from hubzarr.computing.working import Batch, Work
+from hubzarr.computing.working import Work
 from hubzarr.datasets.parallel import Room, Size, size_of, store
 from hubzarr.datasets.parallel_owner import Rooms
 from hubzarr.errors import HubzarrError, TransformError

@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any
 
+from hubzarr.computing.batches import Batch
 from hubzarr.computing.checkpoints import Checkpoints
 from hubzarr.computing.inputs import Inputs, RowReader, inputs_of
 from hubzarr.computing.pace import Pace
@@ -17,7 +18,7 @@ from hubzarr.computing.plans import plans_of
 from hubzarr.computing.report import ComputeReport, SkippedInput
 from hubzarr.computing.schedulers import Workers, open_workers
 from hubzarr.computing.targets import Target, target_of
-from hubzarr.computing.working import Batch, Job
+from hubzarr.computing.working import Job
 from hubzarr.datasets import Dataset
 from hubzarr.errors import InvalidError, SampleError, TransformError
 from hubzarr.progress import Progress, progress

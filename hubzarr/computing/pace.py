@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from hubzarr.computing.working import Batch
+from hubzarr.computing.batches import Batch
 
 __all__ = ["Pace"]
 

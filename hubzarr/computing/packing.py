@@ -5,7 +5,8 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
-from hubzarr.computing.working import Batch, portable
+from hubzarr.computing.batches import Batch
+from hubzarr.computing.working import portable
 from hubzarr.errors import InvalidError
 
 __all__ = ["kept", "packed", "unpacked", "work_there"]

@@ -9,10 +9,11 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from functools import partial
 from typing import Any, Protocol
 
+from hubzarr.computing.batches import Batch
 from hubzarr.computing.cluster import open_cluster
 from hubzarr.computing.packing import packed, work_there
 from hubzarr.computing.plans import Plan
-from hubzarr.computing.working import Batch, Work
+from hubzarr.computing.working import Work
 from hubzarr.datasets.parallel_owner import Rooms
 from hubzarr.errors import InvalidError
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from hubzarr.computing.batches import Batch, Column
 from hubzarr.computing.collecting import Names
 from hubzarr.computing.plans import Plan, settle
-from hubzarr.computing.working import Batch, Column
 from hubzarr.datasets import Dataset, DatasetView
 from hubzarr.datasets.catalog import catalog_of, join
 from hubzarr.datasets.parallel_owner import Rooms, write_columns

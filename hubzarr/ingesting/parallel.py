@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from hubzarr.computing.batches import Batch, Column
 from hubzarr.computing.plans import Plan, plans_of
 from hubzarr.computing.schedulers import Pending, open_workers
 from hubzarr.computing.targets import Target
-from hubzarr.computing.working import Batch, Column
 from hubzarr.datasets import Dataset
 from hubzarr.errors import SampleError
 from hubzarr.ingesting.reading import Part, compressions_of, read_unit

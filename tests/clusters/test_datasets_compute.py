@@ -11,8 +11,8 @@ import pytest
 
 import hubzarr as hub
 from hubzarr.computing import cluster as clusters
+from hubzarr.computing.batches import Batch, Column
 from hubzarr.computing.pace import Pace
-from hubzarr.computing.working import Batch, Column
 from hubzarr.datasets import parallel_owner
 from hubzarr.errors import NotFoundError, TransformError
 from hubzarr.session.forking import open_fork
