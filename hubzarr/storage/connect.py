@@ -1,10 +1,10 @@
-"""What all that goes through fsspec needs: secrets, errors and requests in flight."""
+"""What all that goes through fsspec needs: filesystems, errors, options without secrets."""
 
 from __future__ import annotations
 
 import errno
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from hubzarr.config import is_secret, merged_options
@@ -14,9 +14,7 @@ from hubzarr.storage.failures import explained, failure_of
 from hubzarr.storage.filesystems import shared_filesystem
 
 __all__ = [
-    "answering",
     "check_url",
-    "gather",
     "of_the_store",
     "open_filesystem",
     "restored_options",
@@ -57,35 +55,6 @@ def open_filesystem(url: str, options: Mapping[str, Any]) -> tuple[Any, str]:
         raise UnsupportedError(f"can't open {url!r}: {error}") from error
     except Exception as error:
         raise translated(error, "open", url) from error
-
-
-def gather[T](ask: Callable[[Any, T], Any], fs: Any, items: Sequence[T], limit: int) -> list[Any]:
-    """Ask an async filesystem about all items; return answers and exceptions in order."""
-    import asyncio  # 30 ms that local users need not spend
-
-    from fsspec.asyn import sync
-
-    async def all_of_them() -> list[Any]:
-        gate = asyncio.Semaphore(limit)
-
-        async def one(item: T) -> Any:
-            async with gate:
-                return await ask(fs, item)
-
-        return await asyncio.gather(*map(one, items), return_exceptions=True)
-
-    return list(sync(fs.loop, all_of_them))
-
-
-def answering(answer: Any) -> Callable[[Any], Any]:
-    """Return a question that has its answer already, which may be an exception."""
-
-    def ask(fs: object) -> Any:
-        if isinstance(answer, BaseException):
-            raise answer
-        return answer
-
-    return ask
 
 
 def translated(error: Exception, verb: str, where: str) -> HubzarrError:

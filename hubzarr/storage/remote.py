@@ -15,15 +15,12 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import partial
 from typing import Any
 
 from hubzarr.errors import HubzarrError, ReadOnlyError, StorageError, UnsupportedError
 from hubzarr.storage.base import Counters, Data, check_range, joined
 from hubzarr.storage.connect import (
-    answering,
     check_url,
-    gather,
     open_filesystem,
     restored_options,
     translated,
@@ -35,6 +32,7 @@ from hubzarr.storage.listing import names_after
 from hubzarr.storage.patience import Patience
 from hubzarr.storage.retrying import Attempts
 from hubzarr.storage.web import web_info
+from hubzarr.threads import map_all
 
 __all__ = ["FsspecStorage"]
 
@@ -149,15 +147,7 @@ class FsspecStorage:
 
     def get_many(self, paths: Sequence[str]) -> list[bytes | None]:
         """Return the contents of several objects, read concurrently."""
-        if not self._filesystem().async_impl or len(paths) < 2:
-            return [self.get(path) for path in paths]
-        options = self._whole_options()
-        full = [self._full(path) for path in paths]
-        answers = self._gather(lambda fs, path: fs._cat_file(path, **options), full)
-        return [
-            self._count_read(self._read(path, answering(answer)))
-            for path, answer in zip(paths, answers, strict=True)
-        ]
+        return map_all(self.get, paths, self.concurrency)
 
     def exists(self, path: str) -> bool:
         """Return whether there is an object (not a directory) of that name."""
@@ -252,17 +242,17 @@ class FsspecStorage:
         self._check_writable("", "delete")
         full = [self._full(path) for path in paths]
         fs = self._filesystem()
-        if not fs.async_impl:
-            for path in full:
-                self._read(path, partial(_remove, path=path), verb="delete")
-            return
-        if hasattr(fs, "_bulk_delete"):  # S3 deletes a thousand objects in one request
+        if fs.async_impl and hasattr(fs, "_bulk_delete"):  # a thousand objects in one request
             batches = [full[i : i + _BULK] for i in range(0, len(full), _BULK)]
-            answers = self._gather(lambda fs, batch: fs._bulk_delete(batch), batches)
+            ask: Callable[[Any, Any], None] = _remove_many
         else:
-            answers = self._gather(lambda fs, path: fs._rm_file(path), full)
-        for answer in answers:
-            self._read(self.url, answering(answer), verb="delete")
+            batches, ask = [[path] for path in full], _remove
+
+        def delete(batch: list[str]) -> None:
+            path = self._below(batch[0], "")
+            self._read(path, lambda fs: ask(fs, batch), verb="delete")
+
+        map_all(delete, batches, self.concurrency)
 
     def delete_dir(self, path: str) -> None:
         """Delete a directory with all that is below; a missing one is fine."""
@@ -371,10 +361,6 @@ class FsspecStorage:
                 f"can't list {self.url!r}: a web server does not tell all that it holds"
             )
 
-    def _gather[T](self, ask: Callable[[Any, T], Any], items: Sequence[T]) -> list[Any]:
-        """Ask about all items at once, and return answers and exceptions in order."""
-        return gather(ask, self._filesystem(), items, self.concurrency)
-
     def _whole_options(self) -> dict[str, Any]:
         # Otherwise s3fs asks for the size first: two requests for each object.
         return {"max_concurrency": 1} if self.protocol in ("s3", "s3a") else {}
@@ -441,8 +427,15 @@ def _info(fs: Any, path: str) -> dict[str, Any]:
     return found
 
 
-def _remove(fs: Any, path: str) -> None:
-    fs.rm_file(path)
+def _remove(fs: Any, paths: list[str]) -> None:
+    for path in paths:
+        fs.rm_file(path)
+
+
+def _remove_many(fs: Any, paths: list[str]) -> None:
+    from fsspec.asyn import sync
+
+    sync(fs.loop, fs._bulk_delete, paths)
 
 
 def _reopen(url: str, options: dict[str, Any], single_writer: bool) -> FsspecStorage:

@@ -71,7 +71,7 @@ def test_refusals_in_plain_words(kind, status, code, reason, words):
 @BOTH
 def test_an_overloaded_store_is_asked_so_often(kind):
     with scripted(lambda *asked: xml(503, "SlowDown")) as (endpoint, log):
-        storage = kind("s3://lab/hub", KEYS | {"endpoint_url": endpoint, "retries": 2})
+        storage = kind("s3://lab/hub", KEYS | {"endpoint_url": endpoint, "retries": 1})
         with pytest.raises(StorageError, match=r"overloaded \(503 SlowDown.*less at once"):
             storage.get("x")
     assert 2 <= len(log) <= 9
