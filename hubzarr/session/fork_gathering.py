@@ -46,6 +46,8 @@ class Gathering:
         self._shared = False
         #: Whether the session may differ from the last state that was shared.
         self._changed = True
+        #: Whether the owner did anything since it last shared a state.
+        self._touched = True
         self._ended = False
 
     @property
@@ -65,22 +67,33 @@ class Gathering:
             )
 
     def share(self) -> int:
-        """Let others write on top of what the session holds now; the number of that state."""
+        """Let others write on top of what the session holds now; the number of that state.
+
+        A graph of tasks is sent with a copy of the store for each of them: these have the state
+        of the first.
+        """
         with self._session.lock:
             self.check()
-            self.catch_up()
-            if self._changed:
-                self._publish()
-                self._changed = False
+            if self._touched:
+                self.catch_up()
+                if self._changed:
+                    self._publish()
+                self._changed = self._touched = False
             self._shared = True
             return len(self._states) - 1
+
+    def reading(self, documents_only: bool) -> None:
+        """The owner is about to read."""
+        self._touched = True
+        if not documents_only:
+            self.catch_up()
 
     def changing(self) -> None:
         """The owner is about to change the session."""
         with self._session.lock:
             self.check()
             self.catch_up()
-            self._changed = True
+            self._changed = self._touched = True
 
     def catch_up(self) -> None:
         """Put into the session what others have stored, if anybody may have."""

@@ -274,9 +274,9 @@ class VersionedStore(Store):
             self._gathering.changing()
 
     def _reading(self, key: str = "") -> None:
-        """Called before every read of something that other processes may have stored."""
-        if self._gathering is not None and node_path(key) is None:
-            self._gathering.catch_up()
+        """Called before every read."""
+        if self._gathering is not None:
+            self._gathering.reading(documents_only=node_path(key) is not None)
 
     # -- in the caller's thread ----------------------------------------------
 

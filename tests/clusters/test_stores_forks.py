@@ -19,6 +19,7 @@ import hubzarr as hub
 from hubzarr.errors import ClosedError, ConflictError, InvalidError, NotFoundError, ReadOnlyError
 from hubzarr.session import create_repository, fork_keys, open_session
 from hubzarr.session.fork_gate import Gate
+from hubzarr.session.fork_notes import Notes
 from hubzarr.session.store import VersionedStore
 from hubzarr.storage import FsspecStorage, Storage, open_storage
 from tests.store.sample import GROUP, memory_url
@@ -314,6 +315,29 @@ def test_rounds_that_overlap(store: VersionedStore) -> None:
         first[5] = 15
     assert rows(store) == [10, 11, 12, 13, 14, 15, 7, 8]
     assert commits(store) == 2
+
+
+def test_copies_for_many_tasks_share_one_look(
+    store: VersionedStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[Notes] = []
+    original = Notes.signatures
+    monkeypatch.setattr(Notes, "signatures", lambda one: looks.append(one) or original(one))
+    with store.fork() as fork:
+        x = x_of(fork)
+        sent = [pickle.dumps(x) for _ in range(20)]
+        assert looks == []
+        for row, one in enumerate(sent[:8]):
+            pickle.loads(one)[row] = row * 10
+        again = [pickle.dumps(x) for _ in range(20)]
+        assert looks == []
+        assert set(again) == set(sent)
+        x_of(fork)  # as xarray does when it begins to write once more
+        second = [pickle.dumps(x) for _ in range(20)]
+        assert len(looks) == 1
+        assert set(second).isdisjoint(sent)
+        pickle.loads(second[0])[0] = 7
+    assert rows(store) == [7, 10, 20, 30, 40, 50, 60, 70]
 
 
 def test_growing_and_replacing_between_rounds(store: VersionedStore) -> None:
