@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from hubzarr.errors import HubzarrError, StorageError
 
-__all__ = ["Failure", "explained", "failure_of", "is_final", "is_passing"]
+__all__ = ["Failure", "explained", "failure_of", "is_final", "is_passing", "may_be_missing"]
 
 _STATUS: Final = re.compile(r"status code: (\d{3})")
 _CODE: Final = re.compile(r"<Code>([^<]{1,64})</Code>")
@@ -127,6 +127,17 @@ def is_passing(error: HubzarrError) -> bool:
     if error.fields.get("tries", 1) > 1 or status == 501:
         return False
     return status in (408, 429) or (status or 0) >= 500 or reason in _PASSING
+
+
+def may_be_missing(error: HubzarrError) -> bool:
+    """Whether a store says so of missing objects too, to those who may not list.
+
+    >>> may_be_missing(explained(Failure(status=403, code="AccessDenied"), "read", "s3://lab/x"))
+    True
+    >>> may_be_missing(explained(Failure(status=403, code="ExpiredToken"), "read", "s3://lab/x"))
+    False
+    """
+    return error.fields.get("status") == 403 and error.fields.get("code") in (None, "AccessDenied")
 
 
 def is_final(error: StorageError) -> bool:

@@ -29,7 +29,7 @@ from hubzarr.storage.clients import (
 )
 from hubzarr.storage.connect import check_url, restored_options, without_secrets
 from hubzarr.storage.creating import create_once
-from hubzarr.storage.failures import explained, failure_of
+from hubzarr.storage.failures import explained, failure_of, may_be_missing
 from hubzarr.storage.interrupts import interruptible
 from hubzarr.storage.patience import Patience
 from hubzarr.storage.plans import Plan, plan_for
@@ -185,7 +185,7 @@ class ObjectStorage:
     def size(self, path: str) -> int | None:
         """Return the size of an object in bytes, None if it does not exist."""
         full = self._start + path
-        return self._read(path, lambda client: int(client.head(full)["size"]))
+        return self._read(path, lambda client: _size_of(client, full))
 
     @_or_by_fsspec
     def list_dir(self, path: str, after: str = "", limit: int | None = None) -> list[str]:
@@ -297,8 +297,7 @@ class ObjectStorage:
                     return None
                 if failed.status == 403 and verb == "list":
                     raise UnsupportedError(failed.message) from None
-                if failed.status == 403 and verb == "read" and self._has_read:
-                    # So says a store to those who may read but not list.
+                if self._has_read and verb == "read" and may_be_missing(failed):
                     return None
                 if not (self._found_region(failed, plan) or attempts.again(failed)):
                     raise failed from _shown(error)
@@ -414,6 +413,16 @@ class ObjectStorage:
 def _content(answer: Any) -> bytes:
     """The body of an answer; as one part of a stream it is copied once, not twice."""
     return b"".join(answer.stream(_WHOLE))
+
+
+def _size_of(client: Any, full: str) -> int:
+    try:
+        return int(client.head(full)["size"])
+    except Exception as error:
+        if failure_of(error).status != 403:
+            raise
+        # The answer to HEAD has no body that says why: to GET it has.
+        return int(client.get(full, options={"range": (0, 1)}).meta["size"])
 
 
 def _created(client: Any, full: str, content: bytes) -> bool:

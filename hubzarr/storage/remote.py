@@ -27,7 +27,7 @@ from hubzarr.storage.connect import (
     without_secrets,
 )
 from hubzarr.storage.creating import create_once
-from hubzarr.storage.failures import Failure, explained
+from hubzarr.storage.failures import Failure, explained, may_be_missing
 from hubzarr.storage.listing import names_after
 from hubzarr.storage.patience import Patience
 from hubzarr.storage.retrying import Attempts
@@ -317,11 +317,9 @@ class FsspecStorage:
             return ask(fs)
 
     def _is_missing(self, error: Exception, failed: HubzarrError, verb: str) -> bool:
-        fields = failed.fields
         if isinstance(error, FileNotFoundError):
-            return fields.get("code") not in ("NoSuchBucket", "ContainerNotFound")
-        # So says a store to those who may read but not list.
-        return fields.get("status") == 403 and verb == "read" and self._has_read
+            return failed.fields.get("code") not in ("NoSuchBucket", "ContainerNotFound")
+        return self._has_read and verb == "read" and may_be_missing(failed)
 
     def _write(self, path: str, ask: Callable[[Any], object]) -> None:
         """Store an object whole, as often as it takes."""
@@ -423,7 +421,12 @@ class FsspecStorage:
 
 
 def _info(fs: Any, path: str) -> dict[str, Any]:
-    found: dict[str, Any] = fs.info(path)
+    try:
+        found: dict[str, Any] = fs.info(path)
+    except PermissionError:
+        # The answer to HEAD has no body that says why: to GET it has.
+        fs.cat_file(path, start=0, end=1)
+        raise
     return found
 
 

@@ -105,6 +105,24 @@ def test_who_may_not_list_is_told_of_missing_objects(kind):
             storage.put("new", b"1")
 
 
+@BOTH
+def test_credentials_that_are_revoked_make_nothing_missing(kind):
+    valid = [True]
+
+    def script(method, path, headers):
+        if valid:
+            return 200, {"Last-Modified": "Sun, 22 Nov 2026 00:00:00 GMT", "ETag": '"1"'}, b"1"
+        return xml(403, "InvalidAccessKeyId")
+
+    with scripted(script) as (endpoint, _):
+        storage = kind("s3://lab/hub", KEYS | {"endpoint_url": endpoint, "retries": 0})
+        assert storage.get("x") == b"1"
+        valid.clear()
+        for ask in (storage.get, storage.exists, storage.size):
+            with pytest.raises(StorageError, match="refuses the credentials"):
+                ask("x")
+
+
 def test_a_bucket_in_another_region_is_found_there():
     def script(method, path, headers):
         here = {"x-amz-bucket-region": "eu-west-1", "ETag": '"1"'}
