@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 
-from hubzarr.errors import DamagedError, InvalidError, StorageError
+from hubzarr.errors import ConflictError, DamagedError, InvalidError, StorageError
 from hubzarr.history.manifest import encode
 from hubzarr.session.commit import next_manifest
 from hubzarr.session.fork_gate import GRACE
@@ -102,10 +102,20 @@ class Gathering:
         with self._session.lock:
             self._shared = False
             new = self._look()
-            for turn in _one_by_one(new):
-                merge_forks(self._session, written(turn))
+            for chunks in _one_by_one(new):
+                self._merge(chunks)
             self._changed |= bool(new)
             self._known.update(chunk.place for chunk, _ in new)
+
+    def _merge(self, chunks: list[tuple[StoredChunk, int]]) -> None:
+        try:
+            merge_forks(self._session, written(chunks))
+        except ConflictError as error:
+            raise ConflictError(
+                f"{error.message}. In one fork each element must come from one task only: give "
+                "tasks regions that don't overlap",
+                **error.fields,
+            ) from None
 
     def end(self) -> None:
         """Take nothing more, once all that was stored until now is in the session."""
