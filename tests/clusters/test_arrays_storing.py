@@ -108,6 +108,36 @@ def test_axes_held_at_an_index_and_broadcasting(a):
     np.testing.assert_array_equal(a, want)
 
 
+@pytest.mark.parametrize(
+    "x",
+    [
+        np.array(["a", "bcd", "ef", "g"]),
+        np.array([b"ab", b"c", b"d", b"e"]),
+        np.arange(4).astype("M8[s]"),
+        np.arange(4) + 1j,
+        np.array([(1, 2.0), (3, 4.0)] * 2, [("a", "i4"), ("b", "f8")]),
+    ],
+    ids=str,
+)
+def test_dtypes(tmp_path, x):
+    a = hub.array(4, str(tmp_path / "a"), dtype=str if x.dtype.kind == "U" else x.dtype, chunks=2)
+    a.store(da.from_array(x, chunks=3), scheduler="sync")
+    assert np.asarray(a).tolist() == a.to_dask().compute(scheduler="sync").tolist() == x.tolist()
+    assert len(pickle.dumps(pickle.loads(pickle.dumps(a.fork())).write(0, x[0]))) < 2000
+
+
+def test_shards(tmp_path):
+    shape = (20, 20)
+    a = hub.array(shape, str(tmp_path / "a"), dtype="i4", chunks=(2, 2), shards=(8, 8))
+    x = numbers(shape)
+    commit = a.store(da.from_array(x, chunks=(8, 20)), scheduler="threads")
+    assert commit.changes[""] == {"cells": 9}
+    a.store(da.zeros((10, 10), chunks=4, dtype="i4"), (slice(5, 15), slice(5, 15)))
+    x[5:15, 5:15] = 0
+    np.testing.assert_array_equal(hub.load(a.name), x)
+    assert a.sum() == x.sum()
+
+
 def test_array_without_axes(tmp_path):
     a = hub.array((), str(tmp_path / "one"), dtype="f8")
     a.store(da.asarray(3.5), scheduler="sync")
