@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import functools
 from collections.abc import Callable, Sequence
@@ -11,7 +12,7 @@ import numpy as np
 
 from hubzarr.codecs import ChunkCodec, ShardCodec, compile_codec, compile_key
 from hubzarr.engine.cache import ChunkCache
-from hubzarr.errors import DamagedError
+from hubzarr.errors import DamagedError, StorageError
 from hubzarr.stats import Rows, channels, measure, stats_dtype
 from hubzarr.storage.base import Storage, joined
 from hubzarr.threads import in_pool, map_all
@@ -292,10 +293,13 @@ class CellStore:
             return self._shard_index(write_id, cell), None
         begin = first * size
         path = self.path(write_id, cell)
-        asked: list[Callable[[], Any]] = [
-            lambda: self._shard_index(write_id, cell),
-            lambda: self.storage.get_range(path, begin, stop * size),
-        ]
+
+        def guessed() -> bytes | None:
+            with contextlib.suppress(StorageError):  # they may lie elsewhere
+                return self.storage.get_range(path, begin, stop * size)
+            return None
+
+        asked: list[Callable[[], Any]] = [lambda: self._shard_index(write_id, cell), guessed]
         index, data = map_all(lambda ask: ask(), asked, self.storage.concurrency)
         return index, None if data is None else (begin, data)
 

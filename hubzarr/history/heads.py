@@ -12,7 +12,7 @@ import contextlib
 import re
 from typing import Any, Final
 
-from hubzarr.errors import DamagedError, NotFoundError, UnsupportedError
+from hubzarr.errors import DamagedError, NotFoundError, OfflineError, UnsupportedError
 from hubzarr.history.hints import Hint, hint_path, parse_hint
 from hubzarr.history.manifest import Manifest
 from hubzarr.history.versions import manifest_path, read_manifest
@@ -79,7 +79,8 @@ def _listed(storage: Storage, version: str, after: int, limit: int | None = None
 
 
 def _first(storage: Storage, version: str) -> Manifest | None:
-    with contextlib.suppress(DamagedError, UnsupportedError):  # it is not the one asked for
+    # It is not the one that was asked for.
+    with contextlib.suppress(DamagedError, OfflineError, UnsupportedError):
         return read_manifest(storage, version, 0)
     return None
 
