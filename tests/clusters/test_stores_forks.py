@@ -517,3 +517,25 @@ def test_a_commit_that_a_process_does_not_find(tmp_path: Path) -> None:
     assert repr(copy) == repr(store)
     with pytest.raises(NotFoundError, match="use a place that all"):
         rows(copy)
+
+
+def test_faults(s3: Any, proxy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Requests that fail, answers that get lost: every element is there, in one commit."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    faulty = proxy(s3)
+    name, options = faulty.url("x"), faulty.options
+    want = np.arange(24 * 5).reshape(24, 5)
+    store = hub.store(name, storage_options=options)
+    with store.fork("in spite of it") as fork:
+        y = zarr.create_array(fork, name="y", shape=(24, 5), chunks=(4, 5), dtype="i4")
+        copies = [elsewhere(y) for _ in range(2)]
+        faulty.set(error_rate=0.06, reset_rate=0.06, lost_rate=0.06, late_error_rate=0.06, seed=3)
+        for i in range(0, 24, 3):
+            copies[i % 2][i : i + 3] = want[i : i + 3]
+    assert faulty.record()["faults"]
+    faulty.reset()
+    read = hub.store(name, mode="r", storage_options=options)
+    np.testing.assert_array_equal(zarr.open_array(read, path="y")[:], want)
+    assert commits(read) == 1
+    assert list(read.session.storage.list_all("forks")) == []
