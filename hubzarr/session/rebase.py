@@ -69,6 +69,9 @@ def publish(
             if created is not None:
                 session.settle(created, tables)
                 return created.commit
+            if not session.storage.is_local:
+                # It may be our own: the answer was lost, and what was read back was damaged.
+                session.doubts.append(Doubt.of(session, manifest.commit))
             pause(attempt, time.monotonic() - began)
         attempt += 1
         began = time.monotonic()
@@ -109,11 +112,12 @@ def catch_up(session: Session, policy: Policy, sealed_is_fine: bool = False) -> 
     SealedError, NotFoundError
         The version was sealed or deleted meanwhile.
     """
-    made = settle_doubt(session)
+    newest = head(session.storage, session.version, session.manifest.commit.number)
+    made = settle_doubt(session, newest)
     if made is not None and made.state != "open":
         return made
     mine = session.manifest
-    theirs = check_open(session, sealed_is_fine)
+    theirs = _checked(session, newest, sealed_is_fine)
     if theirs.commit.number == mine.commit.number:
         return made
     used = list(session.writes.used)
@@ -136,8 +140,11 @@ def catch_up(session: Session, policy: Policy, sealed_is_fine: bool = False) -> 
 
 def check_open(session: Session, sealed_is_fine: bool = False) -> Manifest:
     """The newest state of a session's version, if that takes commits."""
-    mine = session.manifest.commit
-    theirs = head(session.storage, session.version, mine.number)
+    newest = head(session.storage, session.version, session.manifest.commit.number)
+    return _checked(session, newest, sealed_is_fine)
+
+
+def _checked(session: Session, theirs: Manifest | None, sealed_is_fine: bool) -> Manifest:
     if theirs is None or theirs.commit.state == "deleted" or not _follows(session, theirs):
         raise NotFoundError(
             f"version {session.version!r} of {session.name} was deleted meanwhile; what you wrote "

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from hubzarr.history.manifest import Commit
+from hubzarr.history.manifest import Commit, Manifest
 from hubzarr.history.versions import read_manifest
 
 if TYPE_CHECKING:
@@ -40,16 +40,23 @@ class Doubt:
         return cls(commit, {path: state.appended for path, state in session.states.items()})
 
 
-def settle_doubt(session: Session) -> Commit | None:
+def settle_doubt(session: Session, newest: Manifest | None) -> Commit | None:
     """Find out whether a commit in doubt was made; if so, the session goes on from it.
 
     Else the same rows would be appended again, and the session would meet its own values
     as somebody else's.
+
+    Parameters
+    ----------
+    newest : Manifest or None
+        Of the session's version: most often that is the one to look at.
     """
     if not session.doubts:
         return None
     commit = session.doubts[-1].commit  # all attempts were at the same number
-    stored = read_manifest(session.storage, commit.version, commit.number)
+    stored = newest
+    if newest is None or newest.commit.number != commit.number:
+        stored = read_manifest(session.storage, commit.version, commit.number)
     if stored is None:
         return None  # a request on its way may still make it
     doubt = next((d for d in session.doubts if d.commit.id == stored.commit.id), None)

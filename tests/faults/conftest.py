@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from hubzarr.storage import patience
@@ -20,6 +22,18 @@ def short_pauses(monkeypatch):
     """As many retries as ever, with less time between them."""
     monkeypatch.setattr(patience, "_FIRST_PAUSE", 0.002)
     monkeypatch.setattr(patience, "_LONGEST_PAUSE", 0.02)
+    endpoint = pytest.importorskip("aiobotocore.endpoint")
+
+    async def pause(self, seconds):
+        await asyncio.sleep(min(seconds, 0.02))
+
+    monkeypatch.setattr(endpoint.AioEndpoint, "_sleep", pause)
+
+
+@pytest.fixture(autouse=True)
+def no_syncs(monkeypatch):
+    """On a slow machine they would come in between, and take numbers of commits."""
+    monkeypatch.setenv("HUBZARR_SYNC_INTERVAL", "3600")
 
 
 @pytest.fixture(params=["obstore", "fsspec"])

@@ -17,6 +17,12 @@ RACES = ["s3-obstore", "gcs-fsspec"]  # enough: what differs is tested below arr
 PROCESSES, COMMITS = 4, 10
 
 
+@pytest.fixture(autouse=True)
+def no_syncs(monkeypatch):
+    """On a slow machine they would come in between, and take numbers of commits."""
+    monkeypatch.setenv("HUBZARR_SYNC_INTERVAL", "3600")
+
+
 @pytest.fixture(params=STORES)
 def store(request):
     """The URL of a root, and the options that reach it."""
