@@ -63,7 +63,7 @@ def create_bucket(url: str, options: Mapping[str, Any] | None = None) -> None:
     fs, _ = open_filesystem(url, given)
     try:
         if protocol in _S3:
-            region = (given.get("client_kwargs") or {}).get("region_name")
+            region = given.get("region") or (given.get("client_kwargs") or {}).get("region_name")
             place = {"LocationConstraint": region} if region not in (None, _FIRST_REGION) else None
             more = {"CreateBucketConfiguration": place} if place else {}
             fs.call_s3("create_bucket", Bucket=bucket, **more)
