@@ -115,8 +115,11 @@ def _found_at_once(storage: Storage, version: str) -> Manifest | None:
         numbers = _listed(storage, version, numbers[-1] - 1)
     if not numbers:  # a hint that is ahead of everything: of another life
         numbers = _listed(storage, version, -1)
+    if not numbers:  # deleted, or created, while it was asked for
+        number = head_number(storage, version)
+        return None if number is None else _must_be(storage, version, number)
     newest = numbers[-1]
-    if hint.number == newest and _is_of(hint, first):
+    if hint.number >= newest and _is_of(hint, first):
         return hint.manifest
     if newest == 0 and first is not None:
         return first

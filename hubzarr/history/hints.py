@@ -84,7 +84,8 @@ def write_hint(
     data : bytes
         Of its manifest.
     first : callable
-        Finds the id of the first commit of the version, None if there is none.
+        Finds the id of the first commit of the version; None if the store does not hold
+        this commit any more.
     """
     if not storage.is_local:
         _writer.add(storage, commit, data, first)
@@ -163,10 +164,12 @@ class _Writer:
         with self._busy:
             with self._lock:
                 due = self._due.pop(key, None)
-                self._last = {k: t for k, t in self._last.items() if k in self._due}
-                self._last[key] = time.monotonic()
+                now = time.monotonic()
+                self._last = {k: t for k, t in self._last.items() if now - t < PAUSE}
+                self._last[key] = now
             if due is not None:
-                with contextlib.suppress(HubzarrError):
+                # Whatever a client raises, such as at the interpreter's end: a hint may lag.
+                with contextlib.suppress(Exception):
                     due.write()
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from hubzarr.errors import DamagedError
 from hubzarr.history.hints import write_hint
-from hubzarr.history.manifest import Commit, Manifest, decode, encode
+from hubzarr.history.manifest import Manifest, decode, encode
 from hubzarr.storage.base import Storage
 
 __all__ = [
     "create_manifest",
+    "first_id",
     "list_versions",
     "manifest_path",
     "newer_exists",
@@ -59,16 +60,27 @@ def create_manifest(storage: Storage, manifest: Manifest) -> Manifest | None:
     commit = manifest.commit
     if not storage.create(manifest_path(commit.version, commit.number), data):
         return None
-    write_hint(storage, commit, data, lambda: _first_id(storage, commit))
+    write_hint(storage, commit, data, lambda: first_id(storage, manifest))
     return complete
 
 
-def _first_id(storage: Storage, commit: Commit) -> str | None:
-    """Id of the first commit of a commit's version."""
+def first_id(storage: Storage, manifest: Manifest) -> str | None:
+    """Id of the first commit of a manifest's version; None if the store has other commits now.
+
+    So it is once the repository was deleted, and perhaps made anew.
+    """
+    commit = manifest.commit
     if not commit.number:
         return commit.id
+    for entry in manifest.log.get("recent", ()):
+        if (entry["version"], entry["number"]) == (commit.version, 0):
+            return str(entry["id"])
     first = read_manifest(storage, commit.version, 0)
-    return None if first is None else first.commit.id
+    # Asked for after the first: if both are there, they are of one life.
+    stored = read_manifest(storage, commit.version, commit.number)
+    if first is None or stored is None or stored.commit.id != commit.id:
+        return None
+    return first.commit.id
 
 
 def list_versions(storage: Storage) -> list[str]:

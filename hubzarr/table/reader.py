@@ -101,7 +101,8 @@ class PageReader:
             try:
                 return self._decode(address, self._window(path, start, stop), decode)
             except DamagedError:  # perhaps only on its way here
-                self._windows.pop(path, None)
+                with self._lock:
+                    self._windows.pop(path, None)
                 self.storage.distrust(path)
         data = self.storage.get_range(path, start, stop)
         if data is None:

@@ -8,7 +8,7 @@ from functools import partial
 from hubzarr.errors import StorageError
 from hubzarr.history.hints import write_hint
 from hubzarr.history.manifest import Manifest
-from hubzarr.history.versions import manifest_path, read_manifest
+from hubzarr.history.versions import first_id, manifest_path, read_manifest
 from hubzarr.storage.base import Storage
 
 __all__ = ["publish", "same_content", "same_id"]
@@ -47,7 +47,7 @@ def publish(
             raise
         created = True
     if created:
-        write_hint(target, commit, data, partial(_first_id, target, commit.version))
+        write_hint(target, commit, data, partial(first_id, target, manifest))
     return created
 
 
@@ -56,8 +56,3 @@ def _is_there(
 ) -> bool:
     found = read_manifest(target, manifest.commit.version, manifest.commit.number)
     return found is not None and same(found, manifest)
-
-
-def _first_id(storage: Storage, version: str) -> str | None:
-    first = read_manifest(storage, version, 0)
-    return None if first is None else first.commit.id
