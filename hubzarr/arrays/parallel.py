@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from hubzarr.arrays.parallel_graph import region_of
-from hubzarr.arrays.parallel_writing import Writing, twin_of
+from hubzarr.arrays.parallel_writing import Writing, show, twin_of
 from hubzarr.arrays.values import fitted
 from hubzarr.errors import InvalidError
 from hubzarr.history.manifest import Commit
@@ -217,5 +217,5 @@ class Parallel:
             with twin_of(session) as twin:
                 merge_forks(twin, results)
                 made = twin.commit(message)
-            session.refresh()
+            show(session)
             return made

@@ -19,7 +19,7 @@ from hubzarr.arrays.parallel_graph import (
     storing_graph,
 )
 from hubzarr.arrays.values import check_size, fitted
-from hubzarr.errors import InvalidError, NotFoundError, ReadOnlyError
+from hubzarr.errors import ConflictError, InvalidError, NotFoundError, ReadOnlyError
 from hubzarr.history.heads import head
 from hubzarr.history.log import ancestors
 from hubzarr.history.manifest import Commit
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from hubzarr.arrays.array import Array
 
-__all__ = ["Writing", "append_dask", "twin_of"]
+__all__ = ["Writing", "append_dask", "show", "twin_of"]
 
 
 class Writing:
@@ -89,7 +89,7 @@ class Writing:
         with twin_of(session) as twin:
             self._stored(twin, place(twin), x, scheduler)
             made = twin.commit(self.message)
-        session.refresh()
+        show(session)
         return made
 
     def _stored(self, session: Session, where: Region, x: Any, scheduler: Any) -> None:
@@ -149,6 +149,16 @@ def twin_of(session: Session) -> Iterator[Session]:
         yield twin
     finally:
         twin.closed = True  # without a commit, if an error left something
+
+
+def show(session: Session) -> None:
+    """Let a handle's session see what its twin committed.
+
+    If that clashes with what was written to the handle meanwhile, the handle's next sync says
+    so: the commit was made all the same.
+    """
+    with contextlib.suppress(ConflictError):
+        session.refresh()
 
 
 def _delayed(key: Any, graph: Any) -> Any:

@@ -281,6 +281,21 @@ def test_others_append_meanwhile(a):
     assert hub.load(a.name).sum() == 400 + 200
 
 
+def test_the_handle_changes_the_same_meanwhile(a):
+    """The commit is made; what clashes with it is for the handle's own next sync to say."""
+
+    def meanwhile(block, block_info=None):
+        if block_info and block_info[0]["chunk-location"] == (0, 0):
+            a[0, 0] = 77
+        return block + 1
+
+    x = da.zeros((20, 20), chunks=8).map_blocks(meanwhile, dtype="i4")
+    assert a.store(x, message="ones", scheduler="sync").message == "ones"
+    assert hub.load(a.name, mode="r").sum() == 400
+    with pytest.raises(ConflictError, match="elements"):
+        a.flush()
+
+
 def test_others_change_the_same_meanwhile(a):
     other = hub.load(a.name)
 
