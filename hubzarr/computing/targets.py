@@ -44,7 +44,8 @@ class Target:
             tuple(path[prefix:] for path, entry in tensors.items() if not entry.hidden),
         )
         #: Where workers may store samples by themselves.
-        self.rooms = Rooms(self.session, {name: self.path(name) for name in self.names.tensors})
+        paths = {name: self.path(name) for name in self.names.tensors}
+        self.rooms = Rooms(self.session, paths, in_place=in_place)
 
     def path(self, name: str) -> str:
         """Path of a tensor."""

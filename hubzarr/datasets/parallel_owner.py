@@ -52,11 +52,16 @@ class Rooms:
     session : Session
     paths : mapping
         Paths of tensors by the names that batches have for them.
+    in_place : bool
+        Whether samples are put in place of others: rows of uniform tensors share cells then.
     """
 
-    def __init__(self, session: Session, paths: Mapping[str, str]) -> None:
+    def __init__(
+        self, session: Session, paths: Mapping[str, str], *, in_place: bool = False
+    ) -> None:
         self._session = session
         self._paths = dict(paths)
+        self._in_place = in_place
         self._fork: Fork | None = None
         self._layouts: dict[str, str] = {}
         self._waiting: list[tuple[Columns, Places]] = []
@@ -85,7 +90,7 @@ class Rooms:
             for name, size in sizes.items():
                 if size.nbytes < WORTH or size.largest < 0:
                     continue
-                form = self._form(name)
+                form = self._form(self._paths[name])
                 if isinstance(form, RaggedForm):
                     rooms[name] = self._cells(form, size)
                 elif isinstance(form, UniformForm) and ahead is not None:
@@ -107,9 +112,8 @@ class Rooms:
         waiting = sum(len(columns.get(path, ())) for columns, at in self._waiting if at is None)
         return waiting + (0 if column is None else len(column))
 
-    def _form(self, name: str) -> Form | None:
+    def _form(self, path: str) -> Form | None:
         """How samples of a tensor are stored now; None if workers had better not."""
-        path = self._paths[name]
         entry = catalog_of(self._session).tensors.get(path)
         column = None if entry is None else column_of(self._session, path, entry)
         if entry is None or column is None:
@@ -119,7 +123,7 @@ class Rooms:
             channels = 0 if column.statistics is None else entry.statistics
             path = f"{path}/{layout.BYTES}"
             return RaggedForm(path, entry.spec, column.ndim, channels, blob.cell_shape[0])
-        if column.row_nbytes < _LEAST_ROW:
+        if self._in_place or column.row_nbytes < _LEAST_ROW:
             return None
         rows = column.state.engine.cells.cell_shape[0]
         return UniformForm(path, column.row_shape, column.dtype.str, rows)
@@ -150,7 +154,7 @@ class Rooms:
         with self._session.lock:
             return all(
                 room.epoch == self._epoch
-                and room.form == self._form(name)
+                and room.form == self._form(self._paths[name])
                 and (isinstance(room.form, RaggedForm) or room.first == self._rows(name))
                 for name, room in rooms.items()
             )
@@ -177,8 +181,11 @@ class Rooms:
         if any(path in stored and not _is_stored(v) for path, v in columns.items()):
             self.settle()  # what comes now may give the tensor another form
         self._waiting.append((columns, at))
-        if len(self._waiting) >= _TOGETHER:
-            self.settle()
+        plain = [path for path, values in columns.items() if not _is_stored(values)]
+        if len(self._waiting) >= _TOGETHER or any(
+            isinstance(self._form(path), UniformForm) for path in plain
+        ):
+            self.settle()  # rows that don't fit make a uniform tensor a ragged one
 
     def settle(self) -> None:
         """Put all that waits into the dataset: all that is to be appended, or none of it."""

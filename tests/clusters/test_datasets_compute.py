@@ -217,6 +217,19 @@ def test_in_place(client, kinds, options):
         assert np.isclose(loaded.images.mean(), np.average(means, weights=weights))
 
 
+def test_rows_of_uniform_tensors_in_place(client, kinds):
+    @hub.compute
+    def negative(row, out):
+        out.tiles.append(1000 - row.tiles.numpy())
+
+    ds = hub.empty("ds")
+    ds.create_tensor("tiles", dtype="uint16")
+    tiles().eval(range(100), ds)
+    negative().eval(ds[::3], scheduler="distributed")
+    expected = [1000 - n if n % 3 == 0 else n for n in range(100)]
+    assert hub.load("ds").tiles.numpy()[:, 7, 7, 0].tolist() == expected
+
+
 def test_in_place_where_others_append(client, kinds):
     @hub.compute
     def darker(row, out):
