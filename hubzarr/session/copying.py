@@ -124,13 +124,13 @@ def move_repository(source: Storage, target: Storage, name: str = "") -> None:
             transfer(source, target, goals, compare=True)
         except ConflictError as error:
             raise _exists(name or target.url) from error
-        if all_goals(source) == goals:
+        _carry_rest(past_cache(source), past_cache(target))
+        if all_goals(source) == goals:  # asked last, for commits that came meanwhile
             break
     else:
         raise ConflictError(
             f"{source.url} takes commits faster than they can be moved: stop its writers"
         )
-    _carry_rest(past_cache(source), past_cache(target))
     forget_hints(source)
     # Manifests go last: until then the move can be done again.
     for folder in ("data", "pages", "versions", ""):

@@ -12,7 +12,7 @@ from typing import Any, Final
 from hubzarr.config import get_config
 from hubzarr.threads.tasks import Pool, Task
 
-__all__ = ["at_once", "in_pool", "map_all", "submit", "threads_for"]
+__all__ = ["at_once", "in_pool", "let_end", "map_all", "submit", "threads_for"]
 
 
 #: Seconds that an interrupted caller waits for tasks that were begun.
@@ -101,12 +101,12 @@ def map_all[S, T](
         for task in tasks:
             task.cancel()  # what has not begun
     if failure is not None:
-        _let_end(tasks, failure)
+        let_end(tasks, failure)
         raise failure
     return out
 
 
-def _let_end(tasks: Sequence[Task[Any]], failure: BaseException) -> None:
+def let_end(tasks: Sequence[Task[Any]], failure: BaseException) -> None:
     """Wait for tasks that were begun, after an interrupt not for long."""
     limit = None
     while True:

@@ -15,7 +15,7 @@ from hubzarr.progress import Progress
 from hubzarr.session.transferring.contents import Item
 from hubzarr.storage.base import Storage
 from hubzarr.storage.cached import CachedStorage
-from hubzarr.threads import Task, at_once, in_pool, map_all, submit, threads_for
+from hubzarr.threads import Task, at_once, in_pool, let_end, map_all, submit, threads_for
 
 __all__ = ["Carrier", "past_cache"]
 
@@ -96,8 +96,8 @@ class Carrier:
                 for group in self._tasks(missing):
                     window.add(partial(self._copy, group), sum(item.size for item in group))
             window.drain()
-        except BaseException:
-            window.abandon()
+        except BaseException as failure:
+            window.abandon(failure)
             raise
 
     # -- what is missing -------------------------------------------------------
@@ -235,12 +235,12 @@ class _Window:
         while self.tasks:
             self._finish_oldest()
 
-    def abandon(self) -> None:
-        """Keep tasks from beginning, and wait for those that have begun."""
-        for task, _ in self.tasks:
+    def abandon(self, failure: BaseException) -> None:
+        """Keep tasks from beginning, and wait for those that have begun: after Ctrl-C not long."""
+        tasks = [task for task, _ in self.tasks]
+        for task in tasks:
             task.cancel()
-        for task, _ in self.tasks:
-            task.wait()
+        let_end(tasks, failure)
         self.tasks.clear()
 
     def _finish_oldest(self) -> None:

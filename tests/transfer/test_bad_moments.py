@@ -1,0 +1,67 @@
+"""Commits and Ctrl-C at bad moments of a move or a copy."""
+
+from __future__ import annotations
+
+import signal
+import threading
+
+import numpy as np
+import pytest
+
+from hubzarr.session import copying, open_session
+from hubzarr.session.copying import move_repository
+from hubzarr.session.transferring.carrying import Carrier
+from hubzarr.session.transferring.contents import Item
+from hubzarr.storage import open_storage
+from tests.session.support import content, repository, write
+from tests.transfer.support import check_whole, fresh
+
+
+def test_a_commit_that_comes_while_a_repository_is_moved_goes_along(monkeypatch):
+    source, target = repository((4, 2), "i4", (2, 2)), fresh()
+    rest, late = copying._carry_rest, [7]
+
+    def with_a_late_commit(*sides):
+        rest(*sides)
+        if late:
+            session = open_session(source, "main")
+            write(session, 0, late.pop())
+            session.commit("late")
+
+    monkeypatch.setattr(copying, "_carry_rest", with_a_late_commit)
+    move_repository(source, target)
+    np.testing.assert_array_equal(content(target, "main")[0], [7, 7])
+    check_whole(target)
+    assert list(source.list_all("")) == []
+
+
+def test_ctrl_c_leaves_a_store_that_does_not_answer():
+    stuck, answer, answered = threading.Event(), threading.Event(), []
+
+    class Stuck:
+        is_local = False
+        concurrency = 4
+        url = "stuck://x"
+
+        def get(self, path):
+            stuck.set()
+            answered.append(answer.wait(20))
+            return b"x"
+
+    def interrupt(main=threading.get_ident()):
+        stuck.wait(20)
+        signal.pthread_kill(main, signal.SIGINT)
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    items = [Item(f"data/{i:016x}/c", 1, lambda data: None) for i in range(1, 4)]
+    carrier = Carrier(Stuck(), open_storage("memory://carried"), ask_always=True)
+    killer = threading.Thread(target=interrupt)
+    killer.start()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            carrier.carry(items)
+        assert not answered
+    finally:
+        answer.set()
+        killer.join()
+        signal.signal(signal.SIGINT, before)
