@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -48,8 +49,11 @@ def test_ctrl_c_leaves_a_store_that_does_not_answer():
             answered.append(answer.wait(20))
             return b"x"
 
-    def interrupt(main=threading.get_ident()):
+    main = threading.get_ident()
+
+    def interrupt():
         stuck.wait(20)
+        time.sleep(0.3)  # until it waits
         signal.pthread_kill(main, signal.SIGINT)
 
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
