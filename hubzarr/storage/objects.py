@@ -387,14 +387,8 @@ class ObjectStorage:
     def _below(self, path: str, after: str = "") -> Iterator[str]:
         """Yield what lies below a directory, sorted as the store sorts it, page by page."""
         start = self._start_of(path, self._start)
-        options: dict[str, Any] = {"prefix": start.rstrip("/") or None, "chunk_size": _BULK}
-        if after:
-            options["offset"] = start + after
-        pages = self._read(path, lambda client: iter(client.list(**options)), "list")
-        while pages is not None:
-            page = self._read(path, lambda _: next(pages, None), "list")
-            if page is None:
-                return
+        pages = _Pages(start, start + after if after else None)
+        while (page := self._read(path, pages.following, "list")) is not None:
             yield from (name for one in page if (name := one["path"][len(start) :]))
 
     # Counting
@@ -408,6 +402,30 @@ class ObjectStorage:
     def _count_write(self, content: bytes) -> None:
         self.counters.writes += 1
         self.counters.write_bytes += len(content)
+
+
+class _Pages:
+    """The pages of a listing, from where it stood if a request for one of them fails.
+
+    A stream of obstore that failed is at its end: what it had not told yet would be lost.
+    """
+
+    def __init__(self, start: str, after: str | None) -> None:
+        self._start = start
+        self._last = after
+        self._stream: Any = None
+
+    def following(self, client: Any) -> Any:
+        """Return the next page, None after the last one."""
+        stream, self._stream = self._stream, None
+        if stream is None:
+            prefix = self._start.rstrip("/") or None
+            stream = iter(client.list(prefix=prefix, offset=self._last, chunk_size=_BULK))
+        page = next(stream, None)
+        self._stream = stream
+        if page:
+            self._last = page[-1]["path"]
+        return page
 
 
 def _content(answer: Any) -> bytes:

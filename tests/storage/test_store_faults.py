@@ -83,7 +83,20 @@ def test_lists_and_deletions_go_on(request, proxy, store):
         storage.delete(["a/x"])
         between.reset()
         assert storage.list_dir("a") == []
-        assert list(storage.list_all("")) == []
+
+
+def test_a_list_that_breaks_goes_on_where_it_stood(s3, proxy):
+    between = proxy(s3)
+    storage = ObjectStorage(between.url(), between.options | QUICK)
+    names = [f"a/{number:05d}" for number in range(1100)]
+    map_all(lambda name: storage.put(name, b""), names, 64)
+    for fault in ("cut_rate", "reset_rate"):
+        for sound in (0, 1):  # pages before the one that breaks
+            between.reset()
+            found = storage.list_all("a")
+            first = [next(found) for _ in range(1000 * sound)]
+            between.set(**{fault: 1}, max_faults=2)
+            assert [*first, *found] == names
 
 
 @pytest.mark.parametrize("kind", [ObjectStorage, FsspecStorage])
