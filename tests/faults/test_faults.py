@@ -82,7 +82,7 @@ def test_what_failed_can_be_done_again(behind, direct):
     options |= {"retries": 0}
     grid = insist(lambda: hub.load(f"{root}/grid", storage_options=options))
     failures = 0
-    for i in range(12):
+    for i in range(6):
         before = len(grid)
         try:
             grid.append([[i] * 4])
@@ -99,12 +99,12 @@ def test_what_failed_can_be_done_again(behind, direct):
     insist(lambda: dev.commit("first"))
     insist(lambda: grid.merge("dev"))
     server.reset()
-    expected = np.repeat(np.arange(12)[:, None], 4, 1)
+    expected = np.repeat(np.arange(6)[:, None], 4, 1)
     expected[0] = -1
     clean = hub.load(f"{root}/grid", storage_options=direct)
     assert clean[:].tolist() == expected.tolist()
     messages = [commit.message for commit in clean.log()]
-    assert messages[:13] == ["Merge dev@1 into main", *(f"row {i}" for i in range(11, -1, -1))]
+    assert messages[:7] == ["Merge dev@1 into main", *(f"row {i}" for i in range(5, -1, -1))]
 
 
 def test_racing_writers_lose_and_double_nothing(behind, direct):
@@ -116,7 +116,7 @@ def test_racing_writers_lose_and_double_nothing(behind, direct):
 
     def write(me):
         done = []
-        for i in range(8):
+        for i in range(5):
             try:
                 rows = hub.load(f"{root}/rows", storage_options=options)
                 rows.append([[me, i]])
@@ -133,7 +133,7 @@ def test_racing_writers_lose_and_double_nothing(behind, direct):
     clean = hub.load(f"{root}/rows", storage_options=direct)
     stored = [tuple(pair) for pair in clean[:].tolist()]
     assert len(set(stored)) == len(stored)
-    assert set(acknowledged) <= set(stored) <= {(me, i) for me in range(3) for i in range(8)}
+    assert set(acknowledged) <= set(stored) <= {(me, i) for me in range(3) for i in range(5)}
     messages = [commit.message for commit in clean.log()]
     assert {f"{me}-{i}" for me, i in acknowledged} <= set(messages)
     assert len(set(messages)) == len(messages)

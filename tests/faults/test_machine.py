@@ -19,8 +19,8 @@ from tests.session.support import WriteOnce
 from tests.session.test_machine import HistoryMachine
 
 # Read on import: each test runs without HUBZARR_ variables.
-EXAMPLES = int(os.environ.get("HUBZARR_TEST_FAULTY_EXAMPLES", "2"))
-STEPS = 15
+EXAMPLES = int(os.environ.get("HUBZARR_TEST_FAULTY_EXAMPLES", "1"))
+STEPS = 12
 
 
 class Guarded(WriteOnce):
