@@ -271,7 +271,7 @@ def test_others_append_meanwhile(client, kinds, interval):
     def numbers():
         for number in range(200):
             if number in (50, 100, 150):
-                pictures().eval([1000 + number], other)
+                other.append({"images": picture(1000 + number), "labels": (1000 + number) % 7})
                 other.flush()
             yield number
 
@@ -295,7 +295,7 @@ def test_others_append_rows_meanwhile(client, kinds, interval):
     def numbers():
         for number in range(200):
             if number in (50, 150):
-                tiles().eval([1000 + number], other)
+                other.tiles.append(np.full((40, 40, 4), 1000 + number, "uint16"))
                 other.flush()
             yield number
 
