@@ -294,7 +294,7 @@ def test_prefetch_of_a_group_and_of_everything(server, offline):
     assert all(np.array_equal(a.photos.numpy(), b) for a, b in zip(ds, photos, strict=True))
 
 
-def test_prefetch_says_what_is_in_its_way(url, server, offline):
+def test_prefetch_says_what_is_in_its_way(url, server, offline, tmp_path):
     a = load(url, server)
     hub.configure(cache_size="64KiB")
     with pytest.raises(StorageError, match="raise cache_size"):
@@ -306,7 +306,7 @@ def test_prefetch_says_what_is_in_its_way(url, server, offline):
     plain = load(url, server)
     with pytest.raises(InvalidError, match="no disk cache is configured"):
         hub.prefetch(plain)
-    hub.configure(cache_dir="elsewhere")
+    hub.configure(cache_dir=str(tmp_path / "elsewhere"))
     with pytest.raises(InvalidError, match="load it again"):
         hub.prefetch(plain)
     with pytest.raises(TypeError, match="can't prefetch"):
