@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import logging
+import os
 import pickle
 import sys
 import tempfile
@@ -133,9 +134,7 @@ class Nothing:
         self.shape, self.chunks = shape, chunks
 
     def store(self, a, x):
-        from distributed import wait
-
-        wait(x.map_blocks(np.copy, dtype="f4").persist())
+        x.map_blocks(np.copy, dtype="f4").compute()
 
     def lazy(self, path):
         import dask.array as da
@@ -235,6 +234,38 @@ def tiny(bench, libraries, tasks, processes):
         bench.add(f"Clusters: {tasks:,} chunks of 64 bytes", label, seconds)
 
 
+def processor(work, *args):
+    """Seconds of processor time that a call takes in this process."""
+    before = os.times()
+    work(*args)
+    after = os.times()
+    return (after.user + after.system) - (before.user + before.system)
+
+
+def costs(bench, libraries, tasks):
+    """Processor time of writing and reading many small chunks in one thread of this process.
+
+    Unlike the time of a cluster, it hardly depends on what else the machine does.
+    """
+    import dask
+    import dask.array as da
+
+    shape, chunks = (tasks, 16), (1, 16)
+    x = da.ones(shape, chunks=chunks, dtype="f4")
+
+    def work(library):
+        path = bench.path()
+        a = library.create(path, shape, chunks)
+        with dask.config.set(scheduler="sync"):
+            write = processor(library.store, a, x)
+            read = processor(lambda: library.lazy(path).sum(dtype="f8").compute())
+        bench.remove(path)
+        return {"write, per chunk": write / tasks, "read and sum, per chunk": read / tasks}
+
+    for label, seconds in bench.turns([*libraries, Nothing()], work).items():
+        bench.add("Clusters: processor time of chunks of 64 bytes", label, seconds)
+
+
 def graphs(bench, libraries, tasks):
     """Open an array of many chunks and build the graph that reads it."""
     sizes = {}
@@ -271,6 +302,7 @@ def main():
         rivals = {library.name: library for library in libraries}
         bench = Bench(rivals, Sizes(rounds=given.rounds), directory, show)
         graphs(bench, libraries, given.tasks)
+        costs(bench, libraries, given.tasks)
         for count in map(int, given.processes.split(",")):
             said = "1 process" if count == 1 else f"{count} processes"
             with cluster(count):

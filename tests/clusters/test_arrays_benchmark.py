@@ -31,6 +31,7 @@ def test_runs(client, tmp_path, monkeypatch):
         libraries = clusters.installed()
         bench = clusters.Bench({x.name: x for x in libraries}, clusters.Sizes(rounds=1), tmp_path)
         clusters.graphs(bench, libraries, 20)
+        clusters.costs(bench, libraries, 4)
         clusters.large(bench, libraries, 2, "2 processes")
         clusters.tiny(bench, libraries, 4, "2 processes")
     finally:
@@ -38,5 +39,5 @@ def test_runs(client, tmp_path, monkeypatch):
         for name in set(sys.modules) - before:
             if getattr(sys.modules[name], "__file__", None) in map(str, FOLDER.glob("*.py")):
                 del sys.modules[name]
-    assert len(bench.rows) == 5
+    assert len(bench.rows) == 7
     assert all(row.seconds["hubzarr"] and row.seconds["zarr"] for row in bench.rows)
