@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import itertools
 import time
@@ -11,6 +12,7 @@ from hubzarr.errors import (
     ConflictError,
     NotFoundError,
     SealedError,
+    StorageError,
 )
 from hubzarr.history.heads import head
 from hubzarr.history.log import ancestors
@@ -26,13 +28,14 @@ from hubzarr.session.replaying import Replay, is_apart, replays
 from hubzarr.session.state import ArrayState, Side, shape_of, side_of
 from hubzarr.session.wholes import Removals
 from hubzarr.table.table import TableDraft
-from hubzarr.threads import map_all
+from hubzarr.threads import Task, map_all, submit
 
 if TYPE_CHECKING:
     from hubzarr.session.session import Session
 
 __all__ = [
     "apply_merge",
+    "ask_place",
     "catch_up",
     "check_open",
     "check_place",
@@ -47,16 +50,22 @@ _COPIED_AT_ONCE: Final = 16
 
 
 def publish(
-    session: Session, message: str | None, policy: Policy, state: str, merged: str | None
+    session: Session,
+    message: str | None,
+    policy: Policy,
+    state: str,
+    merged: str | None,
+    asked: Task[bool] | None = None,
 ) -> Commit:
     """Commit a session's changes, rebasing as often as others are quicker.
 
-    Its buffers must have been flushed.
+    Its buffers must have been flushed. `asked` comes from `ask_place`, before that.
     """
     began = time.monotonic()
     attempt = 0
     while True:
-        check_place(session)
+        check_place(session, asked)
+        asked = None  # where it is slow, whoever catches up has seen the newest commit
         if not session.storage.is_local or not newer_exists(
             session.storage, session.version, session.manifest.commit.number
         ):
@@ -80,15 +89,28 @@ def publish(
             return made
 
 
-def check_place(session: Session) -> None:
-    """Refuse to commit on top of nothing, where asking costs microseconds.
+def ask_place(session: Session) -> Task[bool] | None:
+    """Begin to find out whether a session's commit is still there, where that takes a while."""
+    storage, commit = session.storage, session.manifest.commit
+    if storage.is_local:
+        return None
+    path = manifest_path(commit.version, commit.number)
+    return submit(storage.concurrency, lambda: storage.exists(path))
+
+
+def check_place(session: Session, asked: Task[bool] | None = None) -> None:
+    """Refuse to commit on top of nothing, where asking costs microseconds or was begun before.
 
     A repository that was deleted or renamed would come to life again with one lone commit.
     """
     commit = session.manifest.commit
-    if session.storage.is_local and not session.storage.exists(
-        manifest_path(commit.version, commit.number)
-    ):
+    there = True
+    if asked is not None:
+        with contextlib.suppress(StorageError):  # then the commit will tell
+            there = asked.result()
+    elif session.storage.is_local:
+        there = session.storage.exists(manifest_path(commit.version, commit.number))
+    if not there:
         raise NotFoundError(
             f"{session.name}:{commit.version} at {session.storage.url} was deleted or renamed "
             "meanwhile; what you wrote is kept in this handle: read it with compute() and store "

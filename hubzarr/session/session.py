@@ -21,7 +21,7 @@ from hubzarr.history.nodes import nodes_of
 from hubzarr.history.versions import newer_exists
 from hubzarr.session import autosync
 from hubzarr.session.merge import Conflicting, policy_of
-from hubzarr.session.rebase import catch_up, publish
+from hubzarr.session.rebase import ask_place, catch_up, publish
 from hubzarr.session.recovery import Doubt, watch_forks
 from hubzarr.session.state import ArrayState, Document, Side, is_array, shape_of
 from hubzarr.storage.base import Storage
@@ -340,8 +340,9 @@ class Session:
             self.failure = None  # this is the next attempt at what failed
             self.check_writable()
             try:
+                asked = ask_place(self)  # while chunks are stored
                 self.flush()
-                made = publish(self, message, policy, state, merged)
+                made = publish(self, message, policy, state, merged, asked)
             except BaseException:
                 self.touch()  # a sync tries again, unless one is due anyway
                 raise

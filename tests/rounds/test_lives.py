@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from hubzarr.errors import ExistsError
+from hubzarr.errors import ExistsError, NotFoundError
 from hubzarr.history import hints
 from hubzarr.history.heads import head
 from hubzarr.history.hints import parse_hint
@@ -91,3 +91,29 @@ def test_a_version_whose_creation_was_not_heard_of_is_no_rival():
     with pytest.raises(ExistsError):
         create_version(faulty, "main", None, author="me", nodes={})
     store.delete_dir("")
+
+
+def test_no_lone_commit_brings_a_deleted_repository_to_life(far):
+    session = commits(far, ["one"])
+    settled()
+    far.inner.delete_dir("")  # by another process
+    session.set_group("", {**GROUP, "attributes": {"message": "two"}})
+    with pytest.raises(NotFoundError, match="deleted or renamed"):
+        session.commit("two")
+    settled()
+    assert list(far.list_all("versions")) == []
+    assert session.document("")["attributes"] == {"message": "two"}
+
+
+def test_a_commit_does_not_need_to_know_whether_the_last_one_is_there():
+    class Distant(FaultyStorage):
+        is_local = False
+
+    faulty = Distant(MemoryStorage("lives"))
+    session = commits(faulty, ["one"])
+    settled()
+    faulty.schedule(Fault(verb="exists"))
+    session.set_group("", {**GROUP, "attributes": {"message": "two"}})
+    assert session.commit("two").number == 2
+    assert head(faulty.inner, "main").commit.message == "two"
+    faulty.inner.delete_dir("")
