@@ -56,7 +56,8 @@ def create_once(
             doubt = error
         stored = read()
         if stored is not None:
-            return stored == content
+            # What differs may have been damaged on its way.
+            return stored == content or read() == content
         if number == _ATTEMPTS:
             break
         time.sleep(patience.pause(number, random.uniform(0.5, 1.0)))

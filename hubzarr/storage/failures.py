@@ -36,6 +36,7 @@ _FAULTS: Final = {
         r"|IncompleteRead|ResponseStreamingError|ConnectionError|error sending request",
         re.I,
     ),
+    "damaged": re.compile(r"invalid (list response|utf-8)|ChecksumError|ResponseParserError", re.I),
     "credentials": re.compile(
         r"NoCredentials|unable to locate credentials|credential.{0,40}not (found|configured)"
         r"|DefaultCredentialsError|token request|RefreshError",
@@ -56,7 +57,7 @@ _WRONG_REGION: Final = frozenset(
     {"PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException"}
 )
 _CLOCK: Final = frozenset({"RequestTimeTooSkewed"})
-_PASSING: Final = frozenset({"timeout", "dropped"})
+_PASSING: Final = frozenset({"timeout", "dropped", "damaged"})
 _FINAL: Final = frozenset({"EACCES", "EPERM", "ENOENT", "EROFS", "clock", "region"})
 
 
@@ -116,15 +117,15 @@ def explained(failure: Failure, verb: str, where: str) -> StorageError:
 
 
 def is_passing(error: HubzarrError) -> bool:
-    """Whether a failure may be over soon, and its client did not try again itself.
+    """Whether a failure may be over soon.
 
     >>> is_passing(explained(Failure(status=503), "read", "s3://lab/x"))
     True
-    >>> is_passing(explained(Failure(status=503, tries=9), "read", "s3://lab/x"))
+    >>> is_passing(explained(Failure(status=501), "read", "s3://lab/x"))
     False
     """
     status, reason = error.fields.get("status"), error.fields.get("reason")
-    if error.fields.get("tries", 1) > 1 or status == 501:
+    if status == 501:
         return False
     return status in (408, 429) or (status or 0) >= 500 or reason in _PASSING
 
@@ -191,6 +192,7 @@ def _of_connection(failure: Failure, what: str) -> tuple[str, str]:
         "timeout": "the store does not answer{}: check the network, then try again, or allow "
         "more with timeout=",
         "dropped": "the connection broke{}: check the network, then try again",
+        "damaged": "the answer was damaged on its way{}: check the network, then try again",
         "credentials": "no credentials were found{}: give key and secret, a token or a profile, "
         "set them in the environment, or pass anon=True for public data",
     }

@@ -1,7 +1,7 @@
-"""Asking again after a failure that its client did not answer with another try.
+"""Asking again after a failure, as often as a client did not ask again itself.
 
 Clients send most requests again themselves, but each has gaps: obstore when a listing
-breaks or a deletion meets a reset, s3fs when a store says "too many requests".
+breaks or a body is cut, both where an answer was damaged on its way, s3fs when a store says "too many requests".
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ class Attempts:
     >>> broken = StorageError("the connection broke", reason="dropped")
     >>> attempts.again(broken), attempts.again(broken)
     (True, False)
+    >>> Attempts(Patience(retries=3)).again(StorageError("dropped", reason="dropped", tries=4))
+    False
     """
 
     def __init__(self, patience: Patience) -> None:
@@ -39,7 +41,7 @@ class Attempts:
 
     def again(self, failed: HubzarrError) -> bool:
         """Wait, and return whether to ask again."""
-        self._failures += 1
+        self._failures += failed.fields.get("tries", 1)  # those of the client count
         patience = self._patience
         if self._failures > patience.retries or not is_passing(failed):
             return False

@@ -98,7 +98,8 @@ def test_signed_urls_are_not_shown():
     ("failure", "passing", "final"),
     [
         (Failure(status=503), True, False),
-        (Failure(status=503, tries=9), False, False),  # the client tried for long
+        (Failure(status=503, tries=9), True, False),  # Attempts counts these tries
+        (Failure(fault="damaged"), True, False),
         (Failure(status=429), True, False),
         (Failure(status=501), False, False),
         (Failure(fault="dropped"), True, False),
