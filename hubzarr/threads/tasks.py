@@ -2,17 +2,22 @@
 
 An exception that a signal raises inside `concurrent.futures` may leave one of its conditions
 locked for ever, and then every later write waits for ever. Here each step is one operation
-of a lock or a queue in C: it happens or it doesn't.
+of a lock or a queue in C: it happens or it doesn't. A thread that is interrupted between two of
+them leaves nothing behind that another would wait for.
 """
 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from queue import SimpleQueue
-from typing import Any
+from typing import Any, Final
 
 __all__ = ["Pool", "Task"]
+
+#: Seconds after which those who wait look by themselves.
+LOOK: Final = 0.5
 
 
 class Task[T]:
@@ -31,11 +36,13 @@ class Task[T]:
     42
     """
 
-    __slots__ = ("_claim", "_error", "_finished", "_value", "_work", "cancelled")
+    __slots__ = ("_claim", "_ended", "_error", "_finished", "_value", "_work", "cancelled")
 
     def __init__(self, work: Callable[[], T]) -> None:
         self._work: Callable[[], T] | None = work
         self._claim = threading.Lock()
+        self._ended = False
+        #: Wakes those who wait. Whoever is interrupted with it in hand keeps it.
         self._finished = threading.Lock()
         self._finished.acquire()
         self._error: BaseException | None = None
@@ -52,27 +59,34 @@ class Task[T]:
         except BaseException as error:
             self._error = error
         finally:
-            self._work = None
-            self._finished.release()
+            self._end()
 
     def cancel(self) -> bool:
         """Keep it from being done; False if it was begun already."""
         if not self._claim.acquire(blocking=False):
             return self.cancelled
         self.cancelled = True
-        self._work = None
-        self._finished.release()
+        self._end()
         return True
+
+    def _end(self) -> None:
+        self._work = None
+        self._ended = True
+        self._finished.release()
 
     def done(self) -> bool:
         """Whether it has ended."""
-        return not self._finished.locked()
+        return self._ended
 
     def wait(self, seconds: float = -1) -> bool:
         """Wait until it has ended, for so many seconds at most; tell whether it has."""
-        if not self._finished.acquire(timeout=seconds):
-            return False
-        self._finished.release()
+        until = None if seconds < 0 else time.monotonic() + seconds
+        while not self._ended:
+            left = LOOK if until is None else min(LOOK, until - time.monotonic())
+            if left < 0:
+                return False
+            if self._finished.acquire(timeout=left):
+                self._finished.release()
         return True
 
     def exception(self) -> BaseException | None:
