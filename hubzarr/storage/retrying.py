@@ -1,7 +1,8 @@
 """Asking again after a failure, as often as a client did not ask again itself.
 
 Clients send most requests again themselves, but each has gaps: obstore when a listing
-breaks or a body is cut, both where an answer was damaged on its way, s3fs when a store says "too many requests".
+breaks or a body is cut, s3fs when a store says "too many requests", both where an answer
+was damaged on its way.
 """
 
 from __future__ import annotations
