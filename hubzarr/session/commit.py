@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import secrets
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -149,11 +150,16 @@ def _frozen(old: Node | None, document: dict[str, Any]) -> dict[str, Any]:
 
 
 def store(
-    storage: Storage, manifest: Manifest, objects: Objects, stored: set[str] | None = None
+    storage: Storage,
+    manifest: Manifest,
+    objects: Objects,
+    stored: set[str] | None = None,
+    ready: Callable[[], None] | None = None,
 ) -> Manifest | None:
     """Store packs of pages, then create the manifest; None when another commit was quicker.
 
     Paths in `stored` are there already, from an earlier attempt; new ones are added to it.
+    `ready` is called before the manifest is created, and may raise.
     """
     items = [item for item in objects.items() if stored is None or item[0] not in stored]
     batch = len(items) if storage.is_local else 1
@@ -161,6 +167,8 @@ def store(
         map_all(lambda item: storage.put(*item), items, storage.concurrency, batch)
     if stored is not None:
         stored.update(objects)
+    if ready is not None:
+        ready()
     try:
         return create_manifest(storage, manifest)
     except StorageError:

@@ -64,14 +64,17 @@ def publish(
     began = time.monotonic()
     attempt = 0
     while True:
-        check_place(session, asked)
-        asked = None  # where it is slow, whoever catches up has seen the newest commit
+        if session.storage.is_local:
+            check_place(session)
         if not session.storage.is_local or not newer_exists(
             session.storage, session.version, session.manifest.commit.number
         ):
             manifest, objects, tables = next_manifest(session, message, state, merged)
             try:
-                created = store(session.storage, manifest, objects, session.stored)
+                ready = None if asked is None else functools.partial(check_place, session, asked)
+                created = store(session.storage, manifest, objects, session.stored, ready)
+            except NotFoundError:
+                raise
             except BaseException:
                 session.doubts.append(Doubt.of(session, manifest.commit))
                 raise
@@ -84,6 +87,7 @@ def publish(
             pause(attempt, time.monotonic() - began)
         attempt += 1
         began = time.monotonic()
+        asked = None  # who catches up sees the newest commit
         made = catch_up(session, policy)
         if made is not None and made.state == state and not session.dirty:
             return made
@@ -105,11 +109,11 @@ def check_place(session: Session, asked: Task[bool] | None = None) -> None:
     """
     commit = session.manifest.commit
     there = True
-    if asked is not None:
+    if session.storage.is_local:
+        there = session.storage.exists(manifest_path(commit.version, commit.number))
+    elif asked is not None:
         with contextlib.suppress(StorageError):  # then the commit will tell
             there = asked.result()
-    elif session.storage.is_local:
-        there = session.storage.exists(manifest_path(commit.version, commit.number))
     if not there:
         raise NotFoundError(
             f"{session.name}:{commit.version} at {session.storage.url} was deleted or renamed "
