@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,10 +14,6 @@ from tests.servers.launch import missing, running
 from tests.servers.stores import ObjectServer, ProxiedServer
 
 __all__ = ["gcs", "idle_proxies", "proxy", "s3", "s3_moto", "server_folder"]
-
-# Read when gcsfs is imported; otherwise its first request opens a gRPC channel, which the
-# server on this machine does not have, and never returns.
-os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
 
 
 @pytest.fixture(scope="session")
