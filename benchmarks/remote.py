@@ -26,6 +26,7 @@ for folder in (HERE.parent, HERE):
 
 from measuring import OURS, Bench, Sizes, markdown  # noqa: E402
 from remote_rivals import BUCKET, installed  # noqa: E402
+
 from tests.servers.stores import ObjectServer, ProxiedServer, request  # noqa: E402
 
 #: Milliseconds that the proxy adds to each request.

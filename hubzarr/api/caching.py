@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from hubzarr.config import get_config
 from hubzarr.errors import InvalidError
-from hubzarr.storage.diskcache import DiskCache, disk_cache
+from hubzarr.storage.cache.diskcache import DiskCache, disk_cache
 from hubzarr.wording import say_bytes
 
 __all__ = ["CacheInfo", "cache_info", "clear_cache"]

@@ -20,7 +20,7 @@ from hubzarr.session.opening import existing_versions
 from hubzarr.session.place import Options
 from hubzarr.storage import Storage, open_storage
 from hubzarr.storage.below import StorageBelow
-from hubzarr.storage.cached import CachedStorage
+from hubzarr.storage.cache.cached import CachedStorage
 from hubzarr.threads import map_all
 
 __all__ = ["Entry", "catalog", "list"]

@@ -22,7 +22,7 @@ from hubzarr.session import Session
 from hubzarr.session.place import Options, session_of, storage_of
 from hubzarr.session.store import VersionedStore
 from hubzarr.session.touching import Touched
-from hubzarr.storage.cached import CachedStorage
+from hubzarr.storage.cache.cached import CachedStorage
 from hubzarr.wording import say_bytes, say_seconds
 
 __all__ = ["PrefetchReport", "prefetch"]

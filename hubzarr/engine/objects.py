@@ -27,6 +27,8 @@ GAP_LOCAL: Final = 16 << 10
 GAP_REMOTE: Final = 1 << 20
 #: The most bytes of a shard that are asked for before its index says where they lie.
 AHEAD: Final = 1 << 20
+#: How often what came damaged is asked for again.
+AGAIN: Final = 3
 #: Inner chunks of a shard are encoded in parallel from this size on.
 PARALLEL_SHARD: Final = 1 << 20
 
@@ -37,7 +39,7 @@ def _is_measured(document: dict[str, Any]) -> bool:
     return not (isinstance(mark, dict) and mark.get("measured") is False)
 
 
-def _twice[**P, T](
+def _again[**P, T](
     read: Callable[Concatenate[CellStore, int, Cell, P], T],
 ) -> Callable[Concatenate[CellStore, int, Cell, P], T]:
     """Read again what was damaged, where it may have been damaged on its way only."""
@@ -45,11 +47,12 @@ def _twice[**P, T](
     def method(
         cells: CellStore, write_id: int, cell: Cell, /, *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        try:
-            return read(cells, write_id, cell, *args, **kwargs)
-        except DamagedError:
-            if not cells.storage.distrust(cells.path(write_id, cell)):
-                raise
+        for _ in range(AGAIN):
+            try:
+                return read(cells, write_id, cell, *args, **kwargs)
+            except DamagedError:
+                if not cells.storage.distrust(cells.path(write_id, cell)):
+                    raise
         return read(cells, write_id, cell, *args, **kwargs)
 
     functools.update_wrapper(method, read)
@@ -142,7 +145,7 @@ class CellStore:
 
     # -- reading -------------------------------------------------------------
 
-    @_twice
+    @_again
     def read_cell(self, write_id: int, cell: Cell, keep: bool = True) -> Array:
         """A whole cell, decoded; read-only if it comes from or goes to the cache."""
         key = (self._space, write_id, cell)
@@ -166,7 +169,7 @@ class CellStore:
         """Keep a decoded cell that was just stored; its memory must not change any more."""
         self.cache.put((self._space, write_id, cell), value)
 
-    @_twice
+    @_again
     def read_cell_into(self, write_id: int, cell: Cell, out: Array) -> None:
         """Decode a whole cell into an array of its shape."""
         found = self.cache.get((self._space, write_id, cell))
@@ -184,7 +187,7 @@ class CellStore:
         except DamagedError as error:
             raise self._damaged(write_id, cell, error) from error
 
-    @_twice
+    @_again
     def read_inner(
         self, write_id: int, cell: Cell, wanted: Sequence[Cell], keep: bool
     ) -> list[Array | None]:
@@ -228,7 +231,7 @@ class CellStore:
                 self.cache.put((self._space, write_id, cell, inner), value)
         return out
 
-    @_twice
+    @_again
     def read_piece(self, write_id: int, cell: Cell, start: int, stop: int) -> bytes | None:
         """Neighbouring bytes of a shard with one axis, if they are stored side by side."""
         shard = self.shard

@@ -17,7 +17,7 @@ from typing import IO, Any, Final
 
 from hubzarr.errors import ExistsError, HubzarrError, InvalidError
 from hubzarr.storage.base import storage_error
-from hubzarr.storage.connect import translated
+from hubzarr.storage.network.connect import translated
 
 __all__ = ["DOCUMENT", "MARK", "Target", "suffix_of"]
 

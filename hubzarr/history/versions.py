@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from hubzarr.errors import DamagedError
 from hubzarr.history.hints import write_hint
 from hubzarr.history.manifest import Manifest, decode, encode
@@ -17,6 +19,10 @@ __all__ = [
 ]
 
 
+#: How often a manifest that came damaged is asked for again.
+AGAIN: Final = 3
+
+
 def manifest_path(version: str, number: int) -> str:
     """Path of a manifest below the repository."""
     return f"versions/{version}/{number:012d}.json"
@@ -28,12 +34,16 @@ def read_manifest(storage: Storage, version: str, number: int) -> Manifest | Non
     data = storage.get(path)
     if data is None:
         return None
-    try:
+    for _ in range(AGAIN):
+        try:
+            manifest = decode(data, path)
+            break
+        except DamagedError:
+            if not storage.distrust(path):
+                raise
+            data = storage.get(path) or b""
+    else:
         manifest = decode(data, path)
-    except DamagedError:
-        if not storage.distrust(path):
-            raise
-        manifest = decode(storage.get(path) or b"", path)
     if manifest.commit.version != version or manifest.commit.number != number:
         raise DamagedError(
             f"manifest {path} says that it is {manifest.commit.address}: files were moved by "

@@ -16,7 +16,7 @@ from typing import Any, BinaryIO, NamedTuple, Self, cast
 
 from hubzarr.errors import HubzarrError, InvalidTypeError, NotFoundError
 from hubzarr.storage.base import storage_error
-from hubzarr.storage.connect import translated
+from hubzarr.storage.network.connect import translated
 
 __all__ = ["Place", "hidden"]
 

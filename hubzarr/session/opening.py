@@ -18,7 +18,7 @@ from hubzarr.names import parse_point
 from hubzarr.session.commit import new_commit, store
 from hubzarr.session.session import Session
 from hubzarr.storage.base import Storage, is_read_only
-from hubzarr.storage.cached import CachedStorage
+from hubzarr.storage.cache.cached import CachedStorage
 from hubzarr.table.reader import PageReader
 from hubzarr.threads import map_all
 

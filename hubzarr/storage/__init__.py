@@ -9,12 +9,12 @@ from typing import Any
 from hubzarr.config import merged_options
 from hubzarr.errors import InvalidError, InvalidTypeError
 from hubzarr.storage.base import Counters, Data, Storage
-from hubzarr.storage.caching import with_cache
-from hubzarr.storage.http import HttpStorage
+from hubzarr.storage.cache.caching import with_cache
+from hubzarr.storage.filesystems.remote import FsspecStorage
 from hubzarr.storage.local import LocalStorage
 from hubzarr.storage.memory import MemoryStorage
-from hubzarr.storage.objects import ObjectStorage
-from hubzarr.storage.remote import FsspecStorage
+from hubzarr.storage.objectstores.http import HttpStorage
+from hubzarr.storage.objectstores.objects import ObjectStorage
 from hubzarr.storage.transport import open_remote
 
 __all__ = [

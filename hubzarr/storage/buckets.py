@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from hubzarr.errors import InvalidError, StorageError
-from hubzarr.storage.connect import of_the_store, open_filesystem, translated
+from hubzarr.storage.network.connect import of_the_store, open_filesystem, translated
 
 __all__ = ["bucket_exists", "create_bucket"]
 

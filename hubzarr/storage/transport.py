@@ -9,10 +9,10 @@ from typing import Any, Final
 from hubzarr.config import get_config
 from hubzarr.errors import InvalidError, UnsupportedError
 from hubzarr.storage.base import Storage
-from hubzarr.storage.clients import installed
-from hubzarr.storage.http import HttpStorage
-from hubzarr.storage.objects import ObjectStorage
-from hubzarr.storage.remote import FsspecStorage
+from hubzarr.storage.filesystems.remote import FsspecStorage
+from hubzarr.storage.objectstores.clients import installed
+from hubzarr.storage.objectstores.http import HttpStorage
+from hubzarr.storage.objectstores.objects import ObjectStorage
 
 __all__ = ["open_remote"]
 

@@ -27,6 +27,8 @@ BEFORE: Final = 256 << 10
 BEHIND: Final = 16 << 10
 #: Such pieces of packs that are kept, in bytes.
 WINDOWS: Final = 8 << 20
+#: How often a page is asked for that comes damaged.
+AGAIN: Final = 3
 #: Pages of a pack that lie at most so far apart are read together, up to a size.
 GAP: Final = 64 << 10
 LARGEST: Final = 4 << 20
@@ -97,7 +99,7 @@ class PageReader:
             return kept[0]
         path = pack_path(address)
         start, stop = page_place(address)
-        if not self.storage.is_local:
+        for _ in range(0 if self.storage.is_local else AGAIN):
             try:
                 return self._decode(address, self._window(path, start, stop), decode)
             except DamagedError:  # perhaps only on its way here

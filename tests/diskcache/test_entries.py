@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hubzarr.storage.diskcache import DiskCache
-from hubzarr.storage.entries import PIECE
+from hubzarr.storage.cache.diskcache import DiskCache
+from hubzarr.storage.cache.entries import PIECE
 
 KEY = "s3://bucket/x\ndata/0123456789abcdef/c.0\n"
 

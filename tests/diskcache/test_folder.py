@@ -14,12 +14,12 @@ import pytest
 import hubzarr as hub
 from hubzarr.errors import InvalidError, OfflineError
 from hubzarr.storage import open_storage
-from hubzarr.storage.cached import CachedStorage
-from hubzarr.storage.caching import server_of
-from hubzarr.storage.diskcache import DiskCache, disk_cache
+from hubzarr.storage.cache.cached import CachedStorage
+from hubzarr.storage.cache.caching import server_of
+from hubzarr.storage.cache.diskcache import DiskCache, disk_cache
+from hubzarr.storage.cache.unreachable import UnreachableStorage
+from hubzarr.storage.cache.usage import files_below
 from hubzarr.storage.memory import MemoryStorage
-from hubzarr.storage.unreachable import UnreachableStorage
-from hubzarr.storage.usage import files_below
 
 PATH = "data/0123456789abcdef/c.0"
 posix = pytest.mark.skipif(os.name == "nt", reason="rights of POSIX")
@@ -65,7 +65,7 @@ def test_a_full_disk_goes_unnoticed(tmp_path, inner, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("hubzarr.storage.diskcache.write_all", full)
+        patch.setattr("hubzarr.storage.cache.diskcache.write_all", full)
         assert storage.get(PATH) == b"chunk"
         assert storage.get_range(PATH, 1, 3) == b"hu"
     assert not list(files_below(storage.cache.objects))

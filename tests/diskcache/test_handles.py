@@ -12,7 +12,7 @@ import hubzarr as hub
 from hubzarr.engine import shared_cache
 from hubzarr.errors import InvalidError, NotFoundError, OfflineError, StorageError
 from hubzarr.history import hints
-from hubzarr.storage.cached import CachedStorage
+from hubzarr.storage.cache.cached import CachedStorage
 
 X = np.arange(60_000, dtype="int32").reshape(60, 1000)
 

@@ -7,8 +7,8 @@ import os
 
 import pytest
 
-from hubzarr.storage.diskcache import DiskCache
-from hubzarr.storage.known import KnownManifests, manifest_parts
+from hubzarr.storage.cache.diskcache import DiskCache
+from hubzarr.storage.cache.known import KnownManifests, manifest_parts
 
 
 def manifest(commit, number=0):

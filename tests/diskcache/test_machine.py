@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
 
 from hubzarr.errors import OfflineError, StorageError
-from hubzarr.storage.blocks import BLOCK
-from hubzarr.storage.cached import CachedStorage
+from hubzarr.storage.cache.blocks import BLOCK
+from hubzarr.storage.cache.cached import CachedStorage
+from hubzarr.storage.cache.unreachable import UnreachableStorage
+from hubzarr.storage.cache.usage import files_below
 from hubzarr.storage.faulty import Fault, FaultyStorage
 from hubzarr.storage.memory import MemoryStorage
-from hubzarr.storage.unreachable import UnreachableStorage
-from hubzarr.storage.usage import files_below
 
 LIMIT = 6 << 20
 SIZES = st.sampled_from([0, 1, 5000, BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK, 5 * BLOCK + 77])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hubzarr.storage.cached import CachedStorage
+from hubzarr.storage.cache.cached import CachedStorage
 from hubzarr.storage.memory import MemoryStorage
 from tests.storage.test_every_storage import *  # noqa: F403
 

@@ -15,14 +15,14 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from hubzarr.errors import StorageError
-from hubzarr.storage.blocks import BLOCK
-from hubzarr.storage.cached import CachedStorage
-from hubzarr.storage.diskcache import DiskCache
+from hubzarr.storage.cache.blocks import BLOCK
+from hubzarr.storage.cache.cached import CachedStorage
+from hubzarr.storage.cache.diskcache import DiskCache
+from hubzarr.storage.cache.filelock import file_lock
+from hubzarr.storage.cache.usage import TEMPORARY, files_below, temporary_name
 from hubzarr.storage.faulty import Fault, FaultyStorage
-from hubzarr.storage.filelock import file_lock
 from hubzarr.storage.local import LocalStorage
 from hubzarr.storage.memory import MemoryStorage
-from hubzarr.storage.usage import TEMPORARY, files_below, temporary_name
 
 PATH = "data/0123456789abcdef/c.0"
 
@@ -203,7 +203,7 @@ def test_eight_processes_share_a_cache_smaller_than_the_data(tmp_path):
 def test_a_lock_ends_with_its_process(tmp_path):
     path = str(tmp_path / "lock")
     script = (
-        "import sys, time\nfrom hubzarr.storage.filelock import file_lock\n"
+        "import sys, time\nfrom hubzarr.storage.cache.filelock import file_lock\n"
         f"with file_lock({path!r}) as got:\n    print(got, flush=True)\n    time.sleep(60)\n"
     )
     holder = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
@@ -217,12 +217,12 @@ def test_a_lock_ends_with_its_process(tmp_path):
 
 
 def test_a_process_that_was_stopped_with_the_lock_holds_up_nobody_for_long(tmp_path, monkeypatch):
-    monkeypatch.setattr("hubzarr.storage.usage._PATIENCE", 0.05)
+    monkeypatch.setattr("hubzarr.storage.cache.usage._PATIENCE", 0.05)
     cache = DiskCache(str(tmp_path), 1 << 20)
     with ThreadPoolExecutor(1) as pool, cache._usage._locked("usage", 0) as got:
         assert got
         assert pool.submit(cache.write, "x", b"abc").result() is False
-        monkeypatch.setattr("hubzarr.storage.usage._PATIENCE", 60)
+        monkeypatch.setattr("hubzarr.storage.cache.usage._PATIENCE", 60)
         assert pool.submit(cache.write, "x", b"abc").result() is False  # it rests
     cache.wake()
     assert cache.write("x", b"abc")

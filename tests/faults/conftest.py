@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from hubzarr.storage import patience
+from hubzarr.storage.network import patience
 
 #: Share of the requests that each fault hits.
 RATE = 0.05

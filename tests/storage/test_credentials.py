@@ -9,9 +9,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from hubzarr.errors import InvalidError, StorageError
-from hubzarr.storage import ObjectStorage, clients
-from hubzarr.storage.credentials import from_botocore, from_google
-from hubzarr.storage.objects import FsspecStorage
+from hubzarr.storage import ObjectStorage
+from hubzarr.storage.objectstores import clients
+from hubzarr.storage.objectstores.credentials import from_botocore, from_google
+from hubzarr.storage.objectstores.objects import FsspecStorage
 from tests.storage.scripted import scripted
 
 pytest.importorskip("obstore")

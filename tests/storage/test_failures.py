@@ -7,8 +7,8 @@ import errno
 import pytest
 
 from hubzarr.errors import StorageError
-from hubzarr.storage.connect import translated
-from hubzarr.storage.failures import Failure, explained, failure_of, is_final, is_passing
+from hubzarr.storage.network.connect import translated
+from hubzarr.storage.network.failures import Failure, explained, failure_of, is_final, is_passing
 
 
 class _Http(Exception):

@@ -14,7 +14,7 @@ import pytest
 
 from hubzarr.errors import StorageError, UnsupportedError
 from hubzarr.storage import FsspecStorage, ObjectStorage, open_storage
-from hubzarr.storage.objects import _IN_PARTS
+from hubzarr.storage.objectstores.objects import _IN_PARTS
 from hubzarr.threads import map_all
 from tests.storage.scripted import scripted
 

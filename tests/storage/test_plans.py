@@ -8,7 +8,7 @@ import pytest
 
 from hubzarr.errors import InvalidError, UnsupportedError
 from hubzarr.storage import FsspecStorage, HttpStorage, ObjectStorage, open_storage
-from hubzarr.storage.plans import Credentials, Plan, plan_for
+from hubzarr.storage.objectstores.plans import Credentials, Plan, plan_for
 
 pytest.importorskip("obstore")
 

@@ -18,8 +18,9 @@ from hubzarr.errors import (
     StorageError,
     UnsupportedError,
 )
-from hubzarr.storage import FsspecStorage, MemoryStorage, creating, open_storage
-from hubzarr.storage.connect import without_secrets
+from hubzarr.storage import FsspecStorage, MemoryStorage, open_storage
+from hubzarr.storage.network import creating
+from hubzarr.storage.network.connect import without_secrets
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from hubzarr.errors import DamagedError, StorageError
 from hubzarr.progress import Progress
 from hubzarr.session.transferring.contents import Item
 from hubzarr.storage.base import Storage
-from hubzarr.storage.cached import CachedStorage
+from hubzarr.storage.cache.cached import CachedStorage
 from hubzarr.threads import Task, at_once, in_pool, let_end, map_all, submit, threads_for
 
 __all__ = ["Carrier", "past_cache"]

@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable
 
 from hubzarr.errors import StorageError
-from hubzarr.storage.failures import is_final
-from hubzarr.storage.patience import Patience
+from hubzarr.storage.network.failures import is_final
+from hubzarr.storage.network.patience import Patience
 
 __all__ = ["create_once"]
 

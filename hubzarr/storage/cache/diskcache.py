@@ -16,9 +16,9 @@ from contextlib import suppress
 from typing import Final
 
 from hubzarr.errors import InvalidError
-from hubzarr.storage.entries import BrokenEntry, Head, make_head, read_head, read_payload
+from hubzarr.storage.cache.entries import BrokenEntry, Head, make_head, read_head, read_payload
+from hubzarr.storage.cache.usage import TEMPORARY, Usage, files_below, room_for, temporary_name
 from hubzarr.storage.files import write_all
-from hubzarr.storage.usage import TEMPORARY, Usage, files_below, room_for, temporary_name
 
 __all__ = ["PARTS", "DiskCache", "disk_cache"]
 

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, suppress
 from typing import Final, NamedTuple
 
-from hubzarr.storage.filelock import file_lock
+from hubzarr.storage.cache.filelock import file_lock
 
 __all__ = ["TEMPORARY", "File", "Usage", "files_below", "room_for", "temporary_name"]
 

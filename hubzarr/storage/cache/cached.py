@@ -19,10 +19,10 @@ from typing import Any, Final
 from hubzarr.config import get_config
 from hubzarr.storage.base import Counters, Data, Storage, check_range, joined
 from hubzarr.storage.below import StorageBelow
-from hubzarr.storage.diskcache import DiskCache, disk_cache
-from hubzarr.storage.kept import KeptObjects
-from hubzarr.storage.known import KnownManifests, known_below, manifest_parts
-from hubzarr.storage.unreachable import UnreachableStorage
+from hubzarr.storage.cache.diskcache import DiskCache, disk_cache
+from hubzarr.storage.cache.kept import KeptObjects
+from hubzarr.storage.cache.known import KnownManifests, known_below, manifest_parts
+from hubzarr.storage.cache.unreachable import UnreachableStorage
 
 __all__ = ["CachedStorage"]
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from hubzarr.errors import ReadOnlyError, StorageError
 from hubzarr.storage.base import Data
-from hubzarr.storage.objects import ObjectStorage
+from hubzarr.storage.objectstores.objects import ObjectStorage
 
 __all__ = ["HttpStorage"]
 

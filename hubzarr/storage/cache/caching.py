@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from hubzarr.config import get_config
 from hubzarr.storage.base import Storage
-from hubzarr.storage.cached import CachedStorage
-from hubzarr.storage.unreachable import UnreachableStorage
+from hubzarr.storage.cache.cached import CachedStorage
+from hubzarr.storage.cache.unreachable import UnreachableStorage
 
 __all__ = ["server_of", "with_cache"]
 

@@ -15,9 +15,14 @@ from datetime import timedelta
 from typing import Any, Final
 
 from hubzarr.errors import UnsupportedError
-from hubzarr.storage.credentials import botocore_session, from_botocore, from_google, from_keys
-from hubzarr.storage.patience import Patience
-from hubzarr.storage.plans import Credentials, Plan
+from hubzarr.storage.network.patience import Patience
+from hubzarr.storage.objectstores.credentials import (
+    botocore_session,
+    from_botocore,
+    from_google,
+    from_keys,
+)
+from hubzarr.storage.objectstores.plans import Credentials, Plan
 
 __all__ = ["installed", "open_client", "region_of", "runtime_is_dead", "settled"]
 

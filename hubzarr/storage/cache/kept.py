@@ -6,9 +6,9 @@ import os
 from collections.abc import Callable, Iterable
 
 from hubzarr.storage.base import Storage
-from hubzarr.storage.blocks import BLOCK, LARGEST, Wanted, pieces, runs
-from hubzarr.storage.diskcache import PARTS, DiskCache
-from hubzarr.storage.flights import Flights
+from hubzarr.storage.cache.blocks import BLOCK, LARGEST, Wanted, pieces, runs
+from hubzarr.storage.cache.diskcache import PARTS, DiskCache
+from hubzarr.storage.cache.flights import Flights
 
 __all__ = ["KeptObjects"]
 

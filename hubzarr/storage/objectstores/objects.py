@@ -20,21 +20,21 @@ from typing import Any, Concatenate, Final
 
 from hubzarr.errors import HubzarrError, InvalidError, StorageError, UnsupportedError
 from hubzarr.storage.base import Counters, Data, check_range, joined
-from hubzarr.storage.clients import (
+from hubzarr.storage.filesystems.remote import FsspecStorage
+from hubzarr.storage.network.connect import check_url, restored_options, without_secrets
+from hubzarr.storage.network.creating import create_once
+from hubzarr.storage.network.failures import explained, failure_of, may_be_missing
+from hubzarr.storage.network.interrupts import interruptible
+from hubzarr.storage.network.patience import Patience
+from hubzarr.storage.network.retrying import Attempts
+from hubzarr.storage.objectstores.clients import (
     installed,
     open_client,
     region_of,
     runtime_is_dead,
     settled,
 )
-from hubzarr.storage.connect import check_url, restored_options, without_secrets
-from hubzarr.storage.creating import create_once
-from hubzarr.storage.failures import explained, failure_of, may_be_missing
-from hubzarr.storage.interrupts import interruptible
-from hubzarr.storage.patience import Patience
-from hubzarr.storage.plans import Plan, plan_for
-from hubzarr.storage.remote import FsspecStorage
-from hubzarr.storage.retrying import Attempts
+from hubzarr.storage.objectstores.plans import Plan, plan_for
 from hubzarr.threads import map_all
 
 __all__ = ["ObjectStorage"]

@@ -11,8 +11,8 @@ import random
 import time
 
 from hubzarr.errors import HubzarrError
-from hubzarr.storage.failures import is_passing
-from hubzarr.storage.patience import Patience
+from hubzarr.storage.network.failures import is_passing
+from hubzarr.storage.network.patience import Patience
 
 __all__ = ["Attempts"]
 

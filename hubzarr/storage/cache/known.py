@@ -13,8 +13,8 @@ import re
 from contextlib import suppress
 from typing import Final
 
-from hubzarr.storage.diskcache import DiskCache
-from hubzarr.storage.entries import BrokenEntry, read_head
+from hubzarr.storage.cache.diskcache import DiskCache
+from hubzarr.storage.cache.entries import BrokenEntry, read_head
 
 __all__ = ["KnownManifests", "known_below", "manifest_parts"]
 

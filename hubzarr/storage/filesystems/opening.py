@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from hubzarr.errors import InvalidError
-from hubzarr.storage.patience import Patience
+from hubzarr.storage.network.patience import Patience
 
 __all__ = ["new_filesystem", "shared_filesystem"]
 

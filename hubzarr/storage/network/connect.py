@@ -10,8 +10,8 @@ from typing import Any
 from hubzarr.config import is_secret, merged_options
 from hubzarr.errors import HubzarrError, InvalidError, UnsupportedError
 from hubzarr.storage.base import storage_error
-from hubzarr.storage.failures import explained, failure_of
-from hubzarr.storage.filesystems import shared_filesystem
+from hubzarr.storage.filesystems.opening import shared_filesystem
+from hubzarr.storage.network.failures import explained, failure_of
 
 __all__ = [
     "check_url",

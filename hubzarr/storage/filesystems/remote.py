@@ -19,19 +19,19 @@ from typing import Any
 
 from hubzarr.errors import HubzarrError, ReadOnlyError, StorageError, UnsupportedError
 from hubzarr.storage.base import Counters, Data, check_range, joined
-from hubzarr.storage.connect import (
+from hubzarr.storage.filesystems.listing import names_after
+from hubzarr.storage.filesystems.web import web_info
+from hubzarr.storage.network.connect import (
     check_url,
     open_filesystem,
     restored_options,
     translated,
     without_secrets,
 )
-from hubzarr.storage.creating import create_once
-from hubzarr.storage.failures import Failure, explained, may_be_missing
-from hubzarr.storage.listing import names_after
-from hubzarr.storage.patience import Patience
-from hubzarr.storage.retrying import Attempts
-from hubzarr.storage.web import web_info
+from hubzarr.storage.network.creating import create_once
+from hubzarr.storage.network.failures import Failure, explained, may_be_missing
+from hubzarr.storage.network.patience import Patience
+from hubzarr.storage.network.retrying import Attempts
 from hubzarr.threads import map_all
 
 __all__ = ["FsspecStorage"]

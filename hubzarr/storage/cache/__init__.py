@@ -1,0 +1,1 @@
+"""A disk cache in front of slow stores."""

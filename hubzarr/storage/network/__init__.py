@@ -1,0 +1,1 @@
+"""What stores across a network have in common: failures, patience, doubt."""
