@@ -253,9 +253,9 @@ def _removed(name: str) -> Answer:
 def _without_secrets(options: Mapping[str, Any]) -> dict[str, Any]:
     """The options with dots for secrets."""
     return {
-        key: _without_secrets(value)
-        if isinstance(value, Mapping)
-        else ("…" if is_secret(key, value) else value)
+        key: "…"
+        if is_secret(key, value)
+        else (_without_secrets(value) if isinstance(value, Mapping) else value)
         for key, value in options.items()
     }
 

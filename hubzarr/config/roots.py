@@ -55,7 +55,7 @@ def _public(options: Mapping[str, Any]) -> dict[str, Any]:
     return {
         key: _public(value) if isinstance(value, Mapping) else value
         for key, value in options.items()
-        if isinstance(value, Mapping) or not is_secret(key, value)
+        if not is_secret(key, value)
     }
 
 

@@ -9,10 +9,12 @@ from typing import Any, Final
 __all__ = ["is_credential", "is_secret", "secrets_in"]
 
 _SECRET: Final = re.compile(
-    r"(^|_)key($|_)|secret|token|passw|passphrase|credential|sas|(^|_)auth|connection_string"
-    r"|cookie|header|username|session",
+    r"(^|[_-])key($|[_-])|secret|token|passw|passphrase|credential|sas|(^|[_-])auth"
+    r"|connection_string|cookie|header|username|session",
     re.IGNORECASE,
 )
+# A URL with a password in it, such as that of a proxy.
+_WITH_PASSWORD: Final = re.compile(r"//[^/@\s]*:[^/@\s]*@")
 # These values of "token" say where to look for a secret and are none themselves.
 _PUBLIC_TOKENS: Final = frozenset({"anon", "browser", "cache", "cloud", "google_default"})
 # Say who asks, without being secrets.
@@ -20,7 +22,7 @@ _IDENTITIES: Final = frozenset({"anon", "profile", "client_id", "tenant_id"})
 
 
 def is_secret(key: str, value: Any) -> bool:
-    """Whether an option of a store, such as ``secret``, must not be shown.
+    """Whether an option of a store, such as ``secret``, must not be shown; nor what is in it.
 
     Examples
     --------
@@ -29,6 +31,8 @@ def is_secret(key: str, value: Any) -> bool:
     """
     if key == "token" and isinstance(value, str) and value in _PUBLIC_TOKENS:
         return False
+    if isinstance(value, str) and _WITH_PASSWORD.search(value):
+        return True
     return value is not None and _SECRET.search(key) is not None
 
 
@@ -52,7 +56,7 @@ def secrets_in(options: Mapping[str, Any], above: str = "") -> Iterator[str]:
     ['key', 'client_kwargs.session_token']
     """
     for key, value in options.items():
-        if isinstance(value, Mapping):
-            yield from secrets_in(value, f"{above}{key}.")
-        elif is_secret(key, value):
+        if is_secret(key, value):
             yield above + key
+        elif isinstance(value, Mapping):
+            yield from secrets_in(value, f"{above}{key}.")

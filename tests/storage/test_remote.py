@@ -127,6 +127,20 @@ def test_secrets_are_not_pickled():
     assert without_secrets({"token": "anon"}) == {"token": "anon"}
 
 
+def test_tables_of_secrets_and_urls_with_passwords_are_not_pickled():
+    options = {
+        "headers": {"X-Auth": "hidden", "Accept": "*/*"},
+        "client_kwargs": {"headers": {"X-Api-Key": "hidden"}, "verify": True},
+        "session_kwargs": {"headers": {"x-goog-key": "hidden"}},
+        "token": {"type": "service_account", "private_key": "hidden"},
+        "config_kwargs": {"proxies": {"http": "http://me:hidden@proxy"}, "user_agent": "lab"},
+    }
+    assert without_secrets(options) == {
+        "client_kwargs": {"verify": True},
+        "config_kwargs": {"proxies": {}, "user_agent": "lab"},
+    }
+
+
 def test_a_storage_with_secrets_shows_none():
     options = {key: value for key, value in SECRETS.items() if key != "session"}
     storage = FsspecStorage("memory://secret-test", options)

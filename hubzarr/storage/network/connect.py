@@ -103,10 +103,10 @@ def without_secrets(options: Mapping[str, Any]) -> dict[str, Any]:
     """
     kept: dict[str, Any] = {}
     for key, value in options.items():
+        if is_secret(key, value):
+            continue
         if isinstance(value, Mapping):
             kept[key] = without_secrets(value)
-            continue
-        plain = isinstance(value, (str, int, float, bool, type(None)))
-        if plain and not is_secret(key, value):
+        elif isinstance(value, (str, int, float, bool, type(None))):
             kept[key] = value
     return kept

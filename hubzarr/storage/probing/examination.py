@@ -115,11 +115,12 @@ def within[T](seconds: float, work: Callable[[], T]) -> T:
     return answer[0]
 
 
-def _without_secrets(text: str, options: Mapping[str, Any]) -> str:
+def _without_secrets(text: str, options: Mapping[str, Any], all_of: bool = False) -> str:
     """Errors of foreign libraries may quote the options they were given."""
     for key, value in options.items():
+        secret = all_of or is_secret(key, value)
         if isinstance(value, Mapping):
-            text = _without_secrets(text, value)
-        elif isinstance(value, str) and len(value) > 3 and is_secret(key, value):
+            text = _without_secrets(text, value, secret)
+        elif isinstance(value, str) and len(value) > 3 and secret:
             text = text.replace(value, "…")
     return text
