@@ -87,6 +87,30 @@ def test_an_interrupt_leaves_nobody_waiting(slow):
     assert slow.get_range(PATH, 0, 8) == b"datadata"
 
 
+@pytest.mark.parametrize("whole", [False, True])
+def test_an_interrupt_before_the_first_request_leaves_nobody_waiting(slow, monkeypatch, whole):
+    slow.inner.inner.put(PATH, b"data" * BLOCK)
+    flights = slow._kept._flights
+    begin = flights.begin
+
+    def interrupted(keys):
+        begin(keys)
+        raise KeyboardInterrupt
+
+    def read():
+        return slow.get(PATH) if whole else slow.get_range(PATH, 0, 2 * BLOCK)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(flights, "begin", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            read()
+    found = []
+    other = threading.Thread(target=lambda: found.append(read()), daemon=True)
+    other.start()
+    other.join(20)
+    assert [data[:8] for data in found] == [b"datadata"]
+
+
 def test_neighbouring_blocks_come_in_one_request(slow):
     data = os.urandom(32 * BLOCK)
     slow.inner.schedule()

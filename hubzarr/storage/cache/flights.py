@@ -70,7 +70,10 @@ class Flights:
         return mine, theirs
 
     def land(self, key: str, data: bytes | None) -> None:
-        """End a flight that this thread began; ending it twice is fine."""
+        """End a flight that this thread began; ending it twice is fine.
+
+        To end that of another thread does no harm: those who wait for it ask themselves.
+        """
         with self._lock:
             flight = self._flying.pop(key, None)
         if flight is not None:

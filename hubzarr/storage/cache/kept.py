@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from hubzarr.storage.base import Storage
 from hubzarr.storage.cache.blocks import BLOCK, LARGEST, Wanted, pieces, runs
 from hubzarr.storage.cache.diskcache import PARTS, DiskCache
-from hubzarr.storage.cache.flights import Flights
+from hubzarr.storage.cache.flights import Flight, Flights
 
 __all__ = ["KeptObjects"]
 
@@ -95,19 +95,22 @@ class KeptObjects:
         look: Callable[[], bytes | None],
     ) -> bytes | None:
         """Fetch something and keep it; threads that want it at the same time wait for the first."""
-        _, theirs = self._flights.begin([key])
+        data: bytes | None = None
+        theirs: dict[str, Flight] = {}
+        try:  # an interrupt while the flight begins must end it, too
+            _, theirs = self._flights.begin([key])
+            if not theirs:
+                data = look()  # somebody may have been quicker
+                if data is None:
+                    data = fetch()
+                    if data is not None:
+                        self._cache.write(key, data, file)
+        finally:
+            if not theirs:
+                self._flights.land(key, data)
         if theirs:
             found = theirs[key].wait()
             return fetch() if found is None else found
-        data: bytes | None = None
-        try:
-            data = look()  # somebody may have been quicker
-            if data is None:
-                data = fetch()
-                if data is not None:
-                    self._cache.write(key, data, file)
-        finally:
-            self._flights.land(key, data)
         return data
 
     # -- ranges ------------------------------------------------------------------
@@ -170,9 +173,12 @@ class KeptObjects:
     def _fetch_blocks(self, path: str, wanted: Wanted, missing: list[int]) -> bool:
         """Fetch blocks, or wait for them; False if there is no such object."""
         keys = {self._key(path, f"b{number}"): number for number in missing}
-        begun, theirs = self._flights.begin(keys)
-        mine = {keys[key]: key for key in begun}
-        try:
+        mine = {number: key for key, number in keys.items()}
+        theirs: dict[str, Flight] = {}
+        try:  # an interrupt while the flights begin must end them, too
+            _, theirs = self._flights.begin(keys)
+            for key in theirs:
+                del mine[keys[key]]
             self._look(path, wanted, mine)  # somebody may have been quicker
             for first, stop in runs(number for number in mine if number not in wanted.parts):
                 data = self._inner.get_range(path, first * BLOCK, stop * BLOCK)
