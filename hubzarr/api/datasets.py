@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from hubzarr.api.moving import copy
+from hubzarr.api.moving import copy_of
 from hubzarr.api.opening import load
 from hubzarr.datasets import Dataset, DatasetView, rewriting
 from hubzarr.datasets.making import make_empty
 from hubzarr.errors import ExistsError, InvalidError, NotFoundError
-from hubzarr.session.place import Options
+from hubzarr.names import parse_name
+from hubzarr.session.place import Options, parsed_name, storage_of
+from hubzarr.session.sides import fitting_options
 
 __all__ = ["dataset", "deepcopy", "empty", "like"]
 
@@ -142,14 +144,19 @@ def deepcopy(
     *,
     overwrite: bool = False,
     storage_options: Options = None,
+    target_options: Options = None,
 ) -> Dataset:
     """Copy a dataset to a new name, chunks as they are stored; or the rows of a view.
 
     Parameters
     ----------
     source : str or Dataset
-        Of a view, only the selected rows and tensors are copied.
+        Of a dataset, the state that it shows is copied; of a view, only the selected rows and
+        tensors.
     target : str
+    storage_options, target_options : mapping, optional
+        Options of the store, and of the target's if that is another one. A `source` that is
+        open has its own already.
 
     Examples
     --------
@@ -159,17 +166,22 @@ def deepcopy(
     >>> hub.deepcopy(a[1:], "examples/deepcopy_b").x.numpy()
     array([2, 3])
     """
+    new = parsed_name(target, "copy to it")
     if isinstance(source, str):
-        source = _as_dataset(load(source, "r", storage_options=storage_options), source)
-    if isinstance(source, Dataset):
-        source.flush()
-        if exists_and(overwrite, target, storage_options):
-            raise InvalidError(
-                "deepcopy of a whole dataset can't overwrite: delete the target first"
-            )
-        address = f"{source._session.storage.url}:{source.version}"
-        return _as_dataset(copy(address, target, storage_options=storage_options), target)
-    return source.materialize(target, overwrite=overwrite, storage_options=storage_options)
+        options = fitting_options(parse_name(source), storage_options)
+        source = _as_dataset(load(source, "r", storage_options=options), source)
+    if target_options is None:
+        target_options = fitting_options(new, storage_options)
+    if not isinstance(source, Dataset):
+        return source.materialize(target, overwrite=overwrite, storage_options=target_options)
+    source.flush()
+    if exists_and(overwrite, target, target_options):
+        raise InvalidError("deepcopy of a whole dataset can't overwrite: delete the target first")
+    origin = source._session
+    address = f"{origin.storage.url}:{source.version}"
+    version = new.version or source.version
+    there = storage_of(new, target_options)
+    return _as_dataset(copy_of(origin, there, new, version, address), target)
 
 
 def exists_and(overwrite: bool, target: str, storage_options: Options) -> bool:

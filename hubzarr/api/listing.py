@@ -133,7 +133,7 @@ def catalog(
     words = search.casefold().split()
 
     def look(path: str) -> Entry | None:
-        return _entry(shelf.named(path), shelf.storage_of(path), words)
+        return _entry(shelf.named(path), path, shelf.storage_of(path), words)
 
     found = map_all(look, _repositories(shelf), shelf.root.concurrency)
     return [entry for entry in found if entry is not None]
@@ -196,8 +196,12 @@ def _repositories(shelf: _Shelf) -> builtins.list[str]:
 # -- what it is -----------------------------------------------------------------------
 
 
-def _entry(name: str, storage: Storage, words: builtins.list[str]) -> Entry | None:
-    """One entry; None when all versions are deleted, or when it lacks a word."""
+def _entry(name: str, path: str, storage: Storage, words: builtins.list[str]) -> Entry | None:
+    """One entry; None when all versions are deleted, or when it lacks a word.
+
+    Of its name, `path` is searched: a bucket or a folder above all entries tells none apart.
+    """
+    path = path or name.rpartition("/")[2]
     try:
         sync_place(storage.url)
         there = existing_versions(storage)
@@ -215,12 +219,12 @@ def _entry(name: str, storage: Storage, words: builtins.list[str]) -> Entry | No
         session = Session(storage, described, writable=False, name=name)
         found |= _described(session, name)
         entry = Entry(name, **found)
-        texts = _texts(entry, session, [m.commit for m in there]) if words else ()
+        texts = (path, *_texts(entry, session, [m.commit for m in there])) if words else ()
     except HubzarrError as error:  # one bad repository must not hide the others
-        entry, texts = Entry(name, problem=error.message), (name, error.message)
+        entry, texts = Entry(name, problem=error.message), (path, error.message)
     except (KeyError, ValueError, TypeError, IndexError) as error:  # documents of other programs
         problem = f"it can't be understood: {type(error).__name__}: {error}"
-        entry, texts = Entry(name, problem=problem), (name, problem)
+        entry, texts = Entry(name, problem=problem), (path, problem)
     haystack = "\n".join(texts).casefold()
     return entry if all(word in haystack for word in words) else None
 
@@ -245,7 +249,7 @@ def _described(session: Session, name: str) -> dict[str, Any]:
 
 def _texts(entry: Entry, session: Session, commits: Iterable[Commit]) -> Iterable[str]:
     """All texts in which words are looked for; `commits` are the newest of each version."""
-    yield from (entry.name, entry.kind or "", entry.dtype or "", *entry.versions)
+    yield from (entry.kind or "", entry.dtype or "", *entry.versions)
     yield from entry.tensors or ()
     for commit in commits:
         yield from (commit.author, commit.message or "")

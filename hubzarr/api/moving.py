@@ -8,7 +8,7 @@ from hubzarr.api.opening import opened
 from hubzarr.config import get_config
 from hubzarr.errors import ExistsError, InvalidNameError, NotFoundError
 from hubzarr.history.hints import forget_hints
-from hubzarr.names import DEFAULT_VERSION, parse_name
+from hubzarr.names import DEFAULT_VERSION, Name, parse_name
 from hubzarr.session import Session, branching, create_version
 from hubzarr.session.copying import copy_version, count_copy, move_repository
 from hubzarr.session.opening import existing_versions
@@ -17,7 +17,7 @@ from hubzarr.session.sides import storages_of
 from hubzarr.session.transferring import Transfer, plan_graft, transfer
 from hubzarr.storage import Storage
 
-__all__ = ["copy", "delete", "rename"]
+__all__ = ["copy", "copy_of", "delete", "rename"]
 
 
 def copy(
@@ -77,22 +77,30 @@ def copy(
     np.int64(6)
     """
     old, new = parse_name(source), parsed_name(target, "copy to it")
-    author, message = get_config().author, f"copied from {source}"
     version = new.version or old.version or DEFAULT_VERSION
     here, storage = storages_of(old, new, storage_options, target_options)
     origin = session_of(old, here, "r", old.version or DEFAULT_VERSION)
-    if storage.url == here.url:
-        if dry_run:
-            return Transfer(here.url, storage.url, {version: (-1, 0)}, 1, 0, 0, 0, dry_run=True)
-        create_version(
-            storage, version, origin.manifest, author=author, message=message, name=new.repository
-        )
-    elif history:
+    if dry_run and storage.url == here.url:
+        return Transfer(here.url, storage.url, {version: (-1, 0)}, 1, 0, 0, 0, dry_run=True)
+    if history and storage.url != here.url:
         done = _with_history(origin, storage, version, verify, dry_run)
         if dry_run:
             return done
-    elif dry_run:
+        return opened(session_of(new, storage, "r+", version), new.repository)
+    if dry_run:
         return count_copy(origin, storage, version)
+    return copy_of(origin, storage, new, version, source, verify=verify)
+
+
+def copy_of(
+    origin: Session, storage: Storage, new: Name, version: str, source: str, *, verify: bool = False
+) -> Any:
+    """Copy the state that a session shows to a new name in `storage`, without its history."""
+    author, message = get_config().author, f"copied from {source}"
+    if storage.url == origin.storage.url:
+        create_version(
+            storage, version, origin.manifest, author=author, message=message, name=new.repository
+        )
     else:
         copy_version(
             origin, storage, version, author=author, message=message, name=new.repository,

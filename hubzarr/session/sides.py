@@ -8,7 +8,7 @@ from hubzarr.names import Name, parse_name
 from hubzarr.session.place import Options, address_of, parsed_name, storage_of
 from hubzarr.storage import Storage
 
-__all__ = ["other_side", "storages_of"]
+__all__ = ["fitting_options", "other_side", "storages_of"]
 
 _LOCAL = frozenset({"file", "local", "memory"})
 _FOR_LOCAL = frozenset({"fsync", "single_writer"})
@@ -22,11 +22,11 @@ def storages_of(
     Options count for both sides, as far as they can: local places take hardly any, and a
     store of another kind none of them. `target_options` are the target's instead.
     """
-    here = storage_of(source, _fitting(source, options))
+    here = storage_of(source, fitting_options(source, options))
     if target_options is not None:
         return here, storage_of(target, target_options)
     kinds = {_kind(name) for name in (source, target)} - {"file", "memory"}
-    return here, storage_of(target, _fitting(target, options) if len(kinds) < 2 else None)
+    return here, storage_of(target, fitting_options(target, options) if len(kinds) < 2 else None)
 
 
 def _kind(name: Name) -> str:
@@ -34,7 +34,8 @@ def _kind(name: Name) -> str:
     return "file" if not separator or protocol == "local" else protocol
 
 
-def _fitting(name: Name, options: Options) -> Options:
+def fitting_options(name: Name, options: Options) -> Options:
+    """Those of some options that count for a name: a local place takes hardly any."""
     if options is None or _kind(name) not in _LOCAL:
         return options
     return {key: value for key, value in options.items() if key in _FOR_LOCAL}

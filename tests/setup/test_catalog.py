@@ -78,6 +78,14 @@ def test_search(words, found):
     assert names(hub.catalog(search=words)) == found
 
 
+def test_what_is_above_all_entries_is_not_searched(tmp_path):
+    root = tmp_path / "shelves"
+    fill(f"{root}/")
+    assert names(hub.catalog(str(root), search="shelves")) == []
+    assert names(hub.catalog(str(root), search="bob")) == [f"{root}/bob/pets"]
+    assert names(hub.catalog(f"{root}/plain", search="plain")) == [f"{root}/plain"]
+
+
 def test_damaged_ones_do_not_hide_others(tmp_path):
     fill()
     root = tmp_path / "root"

@@ -32,6 +32,27 @@ def test_rows_of_all_kinds_arrive():
     check_whole(open_storage(url))
 
 
+def test_a_copy_is_of_the_state_that_the_handle_shows():
+    ds = create(numbers=range(3))
+    then = hub.load(f"{url_of(ds)}@{ds.commit_id}")
+    ds.append(row(3))
+    ds.commit("four")
+    assert numbers(by_hand(hub.deepcopy(then, fresh_url()))) == [0, 1, 2]
+    assert numbers(by_hand(hub.deepcopy(ds, f"{url_of(ds)}:copy"))) == [0, 1, 2, 3]
+
+
+def test_copies_of_open_datasets_need_no_options_of_their_store(s3, tmp_path):
+    options = {"storage_options": s3.options}
+    local = create(numbers=range(3))
+    there = hub.deepcopy(local, s3.url(), **options)
+    back = hub.deepcopy(there, str(tmp_path / "back"))
+    assert numbers(by_hand(back)) == [0, 1, 2]
+    rows = hub.deepcopy(there[1:], str(tmp_path / "rows"), **options)
+    assert numbers(by_hand(rows)) == [1, 2]
+    target = {"target_options": s3.options}
+    assert len(hub.deepcopy(str(tmp_path / "back"), s3.url(), **target)) == 3
+
+
 def test_large_samples_and_saved_views():
     ds = by_hand(hub.empty(fresh_url()))
     ds.create_tensor("volumes", dtype="uint8", ragged=True)
