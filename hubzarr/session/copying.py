@@ -13,7 +13,14 @@ from hubzarr.history.versions import list_versions
 from hubzarr.progress import progress
 from hubzarr.session.opening import check_writable_store, create_version
 from hubzarr.session.session import Session
-from hubzarr.session.transferring import Carrier, Contents, Transfer, past_cache, transfer
+from hubzarr.session.transferring import (
+    Carrier,
+    Contents,
+    Transfer,
+    are_one_place,
+    past_cache,
+    transfer,
+)
 from hubzarr.storage.base import Storage
 from hubzarr.threads import map_all
 
@@ -115,8 +122,12 @@ def move_repository(source: Storage, target: Storage, name: str = "") -> None:
     Raises
     ------
     ExistsError
-        There is another repository at the target.
+        There is another repository at the target, or the same one.
     """
+    if are_one_place(past_cache(source), past_cache(target)):
+        raise ExistsError(
+            f"{name or target.url!r} is another address of {source.url}, and nothing is to be moved"
+        )
     for _ in range(ROUNDS):
         goals = all_goals(source)
         _refuse_other(all_goals(target), goals, name or target.url)

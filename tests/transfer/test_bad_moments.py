@@ -9,6 +9,8 @@ import time
 import numpy as np
 import pytest
 
+import hubzarr as hub
+from hubzarr.errors import ExistsError
 from hubzarr.session import copying, open_session
 from hubzarr.session.copying import move_repository
 from hubzarr.session.transferring.carrying import Carrier
@@ -69,3 +71,15 @@ def test_ctrl_c_leaves_a_store_that_does_not_answer():
         answer.set()
         killer.join()
         signal.signal(signal.SIGINT, before)
+
+
+def test_a_repository_is_not_moved_onto_itself(tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real", target_is_directory=True)
+    hub.from_numpy(np.arange(4), str(tmp_path / "real/x")).close()
+    with pytest.raises(ExistsError, match="another address of"):
+        hub.rename(str(tmp_path / "real/x"), str(tmp_path / "link/x"))
+    assert hub.load(str(tmp_path / "real/x"))[:].compute().tolist() == [0, 1, 2, 3]
+    hub.rename(str(tmp_path / "real/x"), str(tmp_path / "link/y"))
+    assert hub.load(str(tmp_path / "real/y"))[:].compute().tolist() == [0, 1, 2, 3]
+    assert not hub.exists(str(tmp_path / "real/x"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from hubzarr.session.transferring.carrying import Carrier, past_cache
 from hubzarr.session.transferring.contents import Contents, Item
 from hubzarr.session.transferring.grafting import Graft, plan_graft
+from hubzarr.session.transferring.places import are_one_place
 from hubzarr.session.transferring.transfer import Transfer, transfer
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "Graft",
     "Item",
     "Transfer",
+    "are_one_place",
     "past_cache",
     "plan_graft",
     "transfer",
