@@ -40,7 +40,7 @@ CommitId = NewType("CommitId", str)
 
 _EXAMPLES = "good names are 'mnist', 'alice/weather:v1', 's3://bucket/team/mnist:v1@7', './x:v0'"
 _POINTS = "a point is a commit number (7), a commit id (16 hex digits) or a time (2026-01-31)"
-_RESERVED = frozenset({"versions", "pages", "data"})
+_RESERVED = frozenset({"data", "forks", "pages", "versions"})
 _MAX_CHARACTERS = 128
 # The limit of common file systems, reached earlier by letters beyond ASCII.
 _MAX_BYTES = 255

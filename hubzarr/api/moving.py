@@ -7,10 +7,9 @@ from typing import Any
 from hubzarr.api.opening import opened
 from hubzarr.config import get_config
 from hubzarr.errors import ExistsError, InvalidNameError, NotFoundError
-from hubzarr.history.hints import forget_hints
 from hubzarr.names import DEFAULT_VERSION, Name, parse_name
 from hubzarr.session import Session, branching, create_version
-from hubzarr.session.copying import copy_version, count_copy, move_repository
+from hubzarr.session.copying import copy_version, count_copy, delete_repository, move_repository
 from hubzarr.session.opening import existing_versions
 from hubzarr.session.place import Options, parsed_name, session_of, storage_of
 from hubzarr.session.sides import storages_of
@@ -210,5 +209,4 @@ def delete(name: str, *, force: bool = False, storage_options: Options = None) -
     for manifest in chosen:
         branching.delete_version(storage, manifest.commit.version, author, force=force)
     if parsed.version is None:
-        forget_hints(storage)
-        storage.delete_dir("")
+        delete_repository(storage)

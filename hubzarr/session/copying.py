@@ -24,8 +24,10 @@ from hubzarr.session.transferring import (
 from hubzarr.storage.base import Storage
 from hubzarr.threads import map_all
 
-__all__ = ["all_goals", "copy_version", "count_copy", "move_repository"]
+__all__ = ["all_goals", "copy_version", "count_copy", "delete_repository", "move_repository"]
 
+#: What a repository consists of.
+_FOLDERS = ("data", "pages", "forks", "versions")
 #: Rounds in which a repository that is moved may still grow.
 ROUNDS = 5
 
@@ -126,7 +128,7 @@ def move_repository(source: Storage, target: Storage, name: str = "") -> None:
     """
     if are_one_place(past_cache(source), past_cache(target)):
         raise ExistsError(
-            f"{name or target.url!r} is another address of {source.url}, and nothing is to be moved"
+            f"{name or target.url!r} is the same place as {source.url}: there is nothing to move"
         )
     for _ in range(ROUNDS):
         goals = all_goals(source)
@@ -142,10 +144,20 @@ def move_repository(source: Storage, target: Storage, name: str = "") -> None:
         raise ConflictError(
             f"{source.url} takes commits faster than they can be moved: stop its writers"
         )
-    forget_hints(source)
-    # Manifests go last: until then the move can be done again.
-    for folder in ("data", "pages", "versions", ""):
-        source.delete_dir(folder)
+    delete_repository(source)
+
+
+def delete_repository(storage: Storage) -> None:
+    """Delete all that belongs to a repository, and nothing else that lies in its folder.
+
+    That may be another repository: a name can be a namespace, too.
+    """
+    forget_hints(storage)
+    # Manifests go last: until then a move can be done again.
+    for folder in _FOLDERS:
+        storage.delete_dir(folder)
+    if not storage.list_dir(""):
+        storage.delete_dir("")  # the folder itself
 
 
 def _carry_rest(source: Storage, target: Storage) -> None:

@@ -77,9 +77,25 @@ def test_a_repository_is_not_moved_onto_itself(tmp_path):
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "real", target_is_directory=True)
     hub.from_numpy(np.arange(4), str(tmp_path / "real/x")).close()
-    with pytest.raises(ExistsError, match="another address of"):
+    with pytest.raises(ExistsError, match="the same place as"):
         hub.rename(str(tmp_path / "real/x"), str(tmp_path / "link/x"))
     assert hub.load(str(tmp_path / "real/x"))[:].compute().tolist() == [0, 1, 2, 3]
     hub.rename(str(tmp_path / "real/x"), str(tmp_path / "link/y"))
     assert hub.load(str(tmp_path / "real/y"))[:].compute().tolist() == [0, 1, 2, 3]
     assert not hub.exists(str(tmp_path / "real/x"))
+
+
+@pytest.mark.parametrize("short_first", [False, True])
+def test_a_name_that_is_a_namespace_too_goes_alone(short_first):
+    names = ["ns/x", "ns"]
+    for name in reversed(names) if short_first else names:
+        hub.from_numpy(np.arange(4), name).close()
+    hub.delete("ns")
+    assert not hub.exists("ns")
+    assert hub.load("ns/x").sum() == 6
+    hub.rename("ns/x", "ns/x/y")
+    hub.rename("ns/x/y", "ns")
+    assert hub.load("ns").sum() == 6
+    assert not hub.exists("ns/x")
+    hub.delete("ns")
+    assert not hub.exists("ns")
