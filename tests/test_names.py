@@ -193,7 +193,7 @@ def test_a_segment_is_refused_or_safe(text):
     assert check_segment(segment) == segment
     assert not set(segment) & set('/\\:@*?"<>| \t\n\0')
     assert segment[0] != "." != segment[-1]
-    if segment not in ("versions", "pages", "data"):
+    if segment not in ("versions", "pages", "data", "forks"):
         assert parse_name(f"{segment}:{segment}@1") == Name(
             path=segment, version=segment, point="1"
         )

@@ -13,7 +13,7 @@ from hubzarr.session.copying import copy_version, count_copy, delete_repository,
 from hubzarr.session.opening import existing_versions
 from hubzarr.session.place import Options, parsed_name, session_of, storage_of
 from hubzarr.session.sides import storages_of
-from hubzarr.session.transferring import Transfer, plan_graft, transfer
+from hubzarr.session.transferring import Transfer, are_one_place, plan_graft, transfer
 from hubzarr.storage import Storage
 
 __all__ = ["copy", "copy_of", "delete", "rename"]
@@ -79,9 +79,10 @@ def copy(
     version = new.version or old.version or DEFAULT_VERSION
     here, storage = storages_of(old, new, storage_options, target_options)
     origin = session_of(old, here, "r", old.version or DEFAULT_VERSION)
-    if dry_run and storage.url == here.url:
+    within = _is_within(here, storage)
+    if dry_run and within:
         return Transfer(here.url, storage.url, {version: (-1, 0)}, 1, 0, 0, 0, dry_run=True)
-    if history and storage.url != here.url:
+    if history and not within:
         done = _with_history(origin, storage, version, verify, dry_run)
         if dry_run:
             return done
@@ -96,7 +97,7 @@ def copy_of(
 ) -> Any:
     """Copy the state that a session shows to a new name in `storage`, without its history."""
     author, message = get_config().author, f"copied from {source}"
-    if storage.url == origin.storage.url:
+    if _is_within(origin.storage, storage):
         create_version(
             storage, version, origin.manifest, author=author, message=message, name=new.repository
         )
@@ -106,6 +107,11 @@ def copy_of(
             verify=verify,
         )  # fmt: skip
     return opened(session_of(new, storage, "r+", version), new.repository)
+
+
+def _is_within(source: Storage, target: Storage) -> bool:
+    """Whether a copy stays in one repository: one URL may be another place on another server."""
+    return source.url == target.url and are_one_place(target, source)
 
 
 def _with_history(

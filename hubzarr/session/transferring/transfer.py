@@ -17,6 +17,7 @@ from hubzarr.session.opening import check_writable_store
 from hubzarr.session.transferring.carrying import Carrier, past_cache
 from hubzarr.session.transferring.contents import Contents, Item
 from hubzarr.session.transferring.grafting import Graft
+from hubzarr.session.transferring.places import are_one_place
 from hubzarr.session.transferring.planning import MANIFESTS, conflict, plan, read_manifests
 from hubzarr.session.transferring.publishing import publish
 from hubzarr.storage.base import Storage
@@ -113,7 +114,7 @@ def transfer(
         The target has commits that the source lacks.
     """
     source, target = past_cache(source), past_cache(target)
-    if source.url == target.url:
+    if source.url == target.url and are_one_place(target, source):
         raise InvalidError(f"{source.url} is both source and target: name another place")
     if not dry_run:
         check_writable_store(target)
