@@ -6,9 +6,15 @@ import contextlib
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
-from hubzarr.errors import DamagedError, ExistsError, NotFoundError, UnsupportedError
+from hubzarr.errors import (
+    DamagedError,
+    ExistsError,
+    NotFoundError,
+    ReadOnlyError,
+    UnsupportedError,
+)
 from hubzarr.history.heads import head
 from hubzarr.history.log import ancestors, extended
 from hubzarr.history.manifest import Manifest, Node, decode
@@ -30,9 +36,13 @@ __all__ = [
     "open_session",
 ]
 
+_ONLY_READS: Final = "{} is on a web server, which only reads; write to the store behind it"
+
 
 def check_writable_store(storage: Storage) -> None:
-    """Refuse a store on which two writers could both win."""
+    """Refuse a store that only reads, and one on which two writers could both win."""
+    if is_read_only(storage):
+        raise ReadOnlyError(_ONLY_READS.format(storage.url))
     if not storage.atomic_create:
         raise UnsupportedError(
             f"{storage.url} can't create an object only if it is absent, so two writers could "
@@ -170,6 +180,8 @@ def open_session(
     )
     session.interval = sync_interval
     session.may_write = mode == "r+"
+    if is_read_only(storage):
+        session.refusal = _ONLY_READS.format(storage.url)
     return session
 
 
