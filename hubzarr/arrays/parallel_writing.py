@@ -196,7 +196,8 @@ class _CommitLater:
 
 def _made_before(session: Session, written: list[Written]) -> Commit | None:
     """The commit of these writes, if the task ran before and its answer was lost."""
-    ids = {f"{write_id:016x}" for one in written for write_id in np.unique(one.ids).tolist()}
+    stored = (np.unique(one.ids[one.ids != 0]) for one in written)
+    ids = {f"{write_id:016x}" for some in stored for write_id in some.tolist()}
     since = session.manifest.commit.number
     newest = head(session.storage, session.version, since)
     for commit in () if newest is None else ancestors(newest, session.reader):

@@ -130,8 +130,9 @@ def merge_forks(session: Session, written: Iterable[Written | Iterable[Written]]
             merge.state.engine.table = draft
         # The session's own stay last: it goes on with the last of them.
         ids = {write_id for merge in merges for write_id in np.unique(merge.one.ids).tolist()}
+        ids.discard(0)
         session.writes.used[:0] = sorted(ids.difference(session.writes.used))
-        if merges:
+        if ids:
             session.touch()
 
 
@@ -207,7 +208,8 @@ class _Merge:
         for n in range(int(turn.max(initial=-1)) + 1):
             chosen = np.flatnonzero(turn == n)
             now = _gathered(draft, one.cells[chosen])
-            same = now == one.ids[chosen]  # merged before
+            # Merged before, or fill values where there was nothing: no change to make.
+            same = (now == one.ids[chosen]) | (one.ids[chosen] == 0)
             clean = ~same & (now == one.before[chosen])
             rows = None if one.rows is None else one.rows[chosen[clean]]
             _scatter(draft, one.cells[chosen[clean]], one.ids[chosen[clean]], rows)
@@ -215,7 +217,10 @@ class _Merge:
         return draft
 
     def _check_parts(self, turn: Array) -> None:
-        """Refuse tasks that wrote the same elements, of whatever value."""
+        """Refuse tasks that wrote the same elements, of whatever value.
+
+        Two that wrote the fill value where nothing is stored agree.
+        """
         one = self.one
         parts = dict(one.parts)
         again = {tuple(cell) for cell in one.cells[turn > 0].tolist()}

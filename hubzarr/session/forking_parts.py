@@ -75,7 +75,7 @@ class Written:
     cells : ndarray of int64, shape (k, axes)
         Positions in the grid; an array without axes has one at (0,).
     ids : ndarray of uint64, shape (k,)
-        Write id of each.
+        Write id of each; 0: fill values were written where nothing is stored.
     before : ndarray of uint64, shape (k,)
         The write ids in their place that they were made on top of; 0: there was none.
     rows : ndarray of statistics, shape (k, channels), or None
@@ -108,7 +108,7 @@ class Written:
         return len(self.ids)
 
     def __repr__(self) -> str:
-        return f"<{len(self)} chunks of {self.path or '/'!r} stored>"
+        return f"<{np.count_nonzero(self.ids)} chunks of {self.path or '/'!r} stored>"
 
 
 def combine(written: Iterable[Written | Iterable[Written]]) -> list[Written]:

@@ -209,21 +209,26 @@ def _written(
     write_id: int,
     found: list[tuple[bool, Rows | None]],
 ) -> Written:
-    """What was stored, of pieces with (whether it was, its statistics)."""
-    kept = [i for i, (stored, _) in enumerate(found) if stored]
-    chosen = [pieces[i] for i in kept]
-    rows = [row for _, row in found if row is not None]
-    cells = np.array([piece.cell or (0,) for piece in chosen], np.int64)
+    """What was written, of pieces with (whether it was stored, its statistics).
+
+    Fill values where there was nothing need no chunk. They are told all the same, with the
+    write id 0: another task must not write the same elements.
+    """
+    like = next((row for _, row in found if row is not None), None)
+    rows = None
+    if like is not None:
+        rows = np.stack([np.zeros_like(like) if row is None else row for _, row in found])
+    cells = np.array([piece.cell or (0,) for piece in pieces], np.int64)
     return Written(
         array.path,
         array.layout,
         array.shape,
-        cells.reshape(len(chosen), len(array.table.grid)),
-        np.full(len(chosen), write_id, np.uint64),
-        np.array([before[i] for i in kept], np.uint64),
-        np.stack(rows) if rows else None,
+        cells.reshape(len(pieces), len(array.table.grid)),
+        np.array([write_id if stored else 0 for stored, _ in found], np.uint64),
+        np.array(before, np.uint64),
+        rows,
         tuple([(i, tuple([(s.start, s.stop) for s in piece.inside]))
-               for i, piece in enumerate(chosen) if not piece.whole]),
+               for i, piece in enumerate(pieces) if not piece.whole]),
     )  # fmt: skip
 
 

@@ -130,6 +130,28 @@ def test_overlapping_tasks_conflict(a):
     np.testing.assert_array_equal(a, np.arange(100.0).reshape(10, 10))
 
 
+@pytest.mark.parametrize("order", [(0.0, 6.0), (6.0, 0.0)])
+def test_fill_values_count_as_written_where_nothing_is_stored(tmp_path, order):
+    z = hub.array((8,), str(tmp_path / "z"), chunks=(4,))
+    fork = z.fork()
+    clash = [fork.write(slice(0, 1), value) for value in order]
+    with pytest.raises(ConflictError, match=r"two tasks wrote \[0:1\]"):
+        z.join(clash, "both")
+    assert z.log()[0].number == 0
+    beside = [fork.write(slice(i, i + 1), value) for i, value in enumerate(order)]
+    assert z.join([*beside, fork.write(slice(4, 8), 0.0)], "beside").number == 1
+    assert z[:].tolist() == [*order, 0, 0, 0, 0, 0, 0]
+    assert z.sum() == 6
+
+
+def test_fill_values_do_not_undo_what_the_session_wrote_meanwhile(tmp_path):
+    z = hub.array((8,), str(tmp_path / "z"), chunks=(4,))
+    fill = z.fork().write(slice(0, 4), 0.0)
+    z[1] = 5
+    z.join([fill], "fill")
+    assert z[:4].tolist() == [0, 5, 0, 0]
+
+
 def test_what_the_session_changed_meanwhile(a):
     fork = fork_session(a._session)
     one = write_block(fork, "", ((0, 2), (0, 10)), np.full((2, 10), -1.0))
