@@ -111,7 +111,7 @@ def let_end(tasks: Sequence[Task[Any]], failure: BaseException) -> None:
     limit = None
     while True:
         try:
-            if limit is None and isinstance(failure, KeyboardInterrupt):
+            if limit is None and not isinstance(failure, Exception):
                 limit = time.monotonic() + GRACE
             for task in tasks:
                 task.wait(-1 if limit is None else max(0.0, limit - time.monotonic()))

@@ -31,6 +31,15 @@ def test_an_error_is_raised_when_all_have_ended():
     assert sorted(ended) == [1, 2, 3]
 
 
+@pytest.fixture
+def interruptible():
+    """Ctrl-C raises, also where tests run in the background and ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_does_not_wait_for_a_store_that_never_answers():
     never, began = threading.Event(), threading.Event()
 
