@@ -23,6 +23,7 @@ def push(
     verify: bool = False,
     dry_run: bool = False,
     storage_options: Options = None,
+    target_options: Options = None,
 ) -> Transfer:
     """Bring the commits of a repository to another one that lacks them.
 
@@ -44,8 +45,9 @@ def push(
         Decode every chunk on the way, and compare sizes at the target.
     dry_run : bool
         Only find out what there is to copy.
-    storage_options : mapping, optional
-        Options of the other store; those of a configured root are found by themselves.
+    storage_options, target_options : mapping, optional
+        Options of the store, and of the target's if that is another one. Both are found by
+        themselves for places below a configured root.
 
     Returns
     -------
@@ -78,7 +80,7 @@ def push(
     """
     here = parsed_name(name, "push it")
     there = other_side(here, to, "push to it")
-    source, target = storages_of(here, there, storage_options)
+    source, target = storages_of(here, there, storage_options, target_options)
     return _moved(here, source, there, target, verify, dry_run)
 
 
@@ -89,6 +91,7 @@ def pull(
     verify: bool = False,
     dry_run: bool = False,
     storage_options: Options = None,
+    target_options: Options = None,
 ) -> Transfer:
     """Bring the commits of another repository to one that lacks them: `push` the other way.
 
@@ -101,8 +104,10 @@ def pull(
         The name of a configured root, where the repository has the same name; or the name,
         URL or path of a repository. It may end in ``:version``, if the version has another
         name there.
-    verify, dry_run, storage_options
+    verify, dry_run
         As for `push`.
+    storage_options, target_options : mapping, optional
+        Options of the store `from_`, and of this side's if that is another one.
 
     Returns
     -------
@@ -128,7 +133,7 @@ def pull(
     """
     here = parsed_name(name, "pull it")
     there = other_side(here, from_, "pull from it")
-    source, target = storages_of(there, here, storage_options)
+    source, target = storages_of(there, here, storage_options, target_options)
     return _moved(there, source, here, target, verify, dry_run)
 
 

@@ -50,6 +50,19 @@ def test_round_trip(ds, s3, gcs, tmp_path):
     there.close()
 
 
+def test_both_sides_may_need_options(s3, gcs):
+    here, there = s3.url("x"), gcs.url("x")
+    a = hub.from_numpy(np.arange(4), here, storage_options=s3.options)
+    options = {"storage_options": s3.options, "target_options": gcs.options}
+    assert hub.push(here, there, **options).commits == 2
+    b = hub.load(there, storage_options=gcs.options)
+    b[0] = 7
+    b.commit("on the other side")
+    options = {"storage_options": gcs.options, "target_options": s3.options}
+    assert hub.pull(here, there, **options).commits == 1
+    assert hub.load(here, storage_options=s3.options).commit_id == b.commit_id != a.commit_id
+
+
 def test_a_copy_without_history_goes_to_a_bucket_and_is_moved(ds, s3):
     here, there = s3.url("copy"), s3.url("moved")
     hub.copy(url_of(ds), here, storage_options=s3.options)
