@@ -6,12 +6,13 @@ from typing import Final
 
 from hubzarr.errors import DamagedError
 from hubzarr.history.hints import write_hint
-from hubzarr.history.manifest import Manifest, decode, encode
+from hubzarr.history.manifest import Commit, Manifest, decode, encode
 from hubzarr.storage.base import Storage
 
 __all__ = [
     "create_manifest",
     "first_id",
+    "holds",
     "list_versions",
     "manifest_path",
     "newer_exists",
@@ -21,6 +22,8 @@ __all__ = [
 
 #: How often a manifest that came damaged is asked for again.
 AGAIN: Final = 3
+#: Manifests begin with the id of their commit.
+_START: Final = 64
 
 
 def manifest_path(version: str, number: int) -> str:
@@ -56,6 +59,21 @@ def read_manifest(storage: Storage, version: str, number: int) -> Manifest | Non
 def newer_exists(storage: Storage, version: str, number: int) -> bool:
     """Whether a commit after `number` was made: one request."""
     return storage.exists(manifest_path(version, number + 1))
+
+
+def holds(storage: Storage, commit: Commit) -> bool:
+    """Whether a commit is where it was made, and not another one in its place.
+
+    So it is once the repository was deleted and made anew. One request as a rule.
+    """
+    start = storage.get_range(manifest_path(commit.version, commit.number), 0, _START)
+    if start is None or commit.id.encode() in start:
+        return start is not None
+    try:
+        stored = read_manifest(storage, commit.version, commit.number)
+    except DamagedError:
+        return True
+    return stored is not None and stored.commit.id == commit.id
 
 
 def create_manifest(storage: Storage, manifest: Manifest) -> Manifest | None:

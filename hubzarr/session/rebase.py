@@ -18,7 +18,7 @@ from hubzarr.history.heads import head
 from hubzarr.history.log import ancestors
 from hubzarr.history.manifest import Commit, Manifest, Node
 from hubzarr.history.nodes import nodes_of
-from hubzarr.history.versions import manifest_path, newer_exists
+from hubzarr.history.versions import holds, newer_exists
 from hubzarr.indexing import Transform
 from hubzarr.session.commit import next_manifest, pause, store
 from hubzarr.session.merge import Conflict, Merged, Policy, merge_sides
@@ -98,19 +98,19 @@ def ask_place(session: Session) -> Task[bool] | None:
     storage, commit = session.storage, session.manifest.commit
     if storage.is_local:
         return None
-    path = manifest_path(commit.version, commit.number)
-    return submit(storage.concurrency, lambda: storage.exists(path))
+    return submit(storage.concurrency, lambda: holds(storage, commit))
 
 
 def check_place(session: Session, asked: Task[bool] | None = None) -> None:
     """Refuse to commit on top of nothing, where asking costs microseconds or was begun before.
 
-    A repository that was deleted or renamed would come to life again with one lone commit.
+    A repository that was deleted or renamed would come to life again with one lone commit, and
+    in one that was made anew since, the commits of others would be lost.
     """
     commit = session.manifest.commit
     there = True
     if session.storage.is_local:
-        there = session.storage.exists(manifest_path(commit.version, commit.number))
+        there = holds(session.storage, commit)
     elif asked is not None:
         with contextlib.suppress(StorageError):  # then the commit will tell
             there = asked.result()

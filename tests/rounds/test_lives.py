@@ -112,8 +112,22 @@ def test_a_commit_does_not_need_to_know_whether_the_last_one_is_there():
     faulty = Distant(MemoryStorage("lives"))
     session = commits(faulty, ["one"])
     settled()
-    faulty.schedule(Fault(verb="exists"))
+    faulty.schedule(Fault(verb="get_range"))
     session.set_group("", {**GROUP, "attributes": {"message": "two"}})
     assert session.commit("two").number == 2
     assert head(faulty.inner, "main").commit.message == "two"
     faulty.inner.delete_dir("")
+
+
+@pytest.mark.parametrize("near", [False, True])
+def test_a_handle_of_an_earlier_life_does_not_write_to_the_next(far, near):
+    storage = far.inner if near else far
+    old = commits(storage, ["one", "two"])
+    settled()
+    far.inner.delete_dir("")  # by another process
+    commits(storage, ["three", "four"])
+    settled()
+    old.set_group("", {**GROUP, "attributes": {"message": "five"}})
+    with pytest.raises(NotFoundError, match="deleted or renamed"):
+        old.commit("five")
+    assert head(storage, "main").commit.message == "four"
