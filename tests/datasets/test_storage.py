@@ -15,12 +15,12 @@ from hubzarr.media import Sample
 from hubzarr.session import create_repository, open_session
 from hubzarr.storage import LocalStorage
 from tests.datasets.support import NAMES, again, columns, create, numbers, row
-from tests.storage.conftest import EXACT_ERRORS, KINDS
+from tests.storage.conftest import EXACT_ERRORS, KINDS, google_xml, opened  # noqa: F401
 
 GROUP = {"zarr_format": 3, "node_type": "group", "attributes": {}}
 
 
-def opened(storage):
+def handle_on(storage):
     return Dataset(open_session(storage, "main"), "x")
 
 
@@ -29,19 +29,19 @@ def opened(storage):
 def test_rows_on_every_storage(request, tmp_path, kind):
     storage = KINDS[kind](request, tmp_path)
     create_repository(storage, "main", GROUP, author="me")
-    ds = opened(storage)
+    ds = handle_on(storage)
     ds.create_tensor("uniform")
     ds.create_tensor("ragged", dtype="int32", ragged=True)
     ds.create_tensor("text", htype="text")
     ds.extend(columns(range(5)))
     ds.commit("five")
-    other = opened(storage)
+    other = handle_on(storage)
     other.append(row(10))
     ds[1].update(row(20, 6))
     ds.append(row(11))
     ds.commit("two")
     other.commit("one")
-    found = opened(storage)
+    found = handle_on(storage)
     assert numbers(found) == [0, 20, 2, 3, 4, 11, 10]
     found.pop(0)
     found.checkout("dev", create=True)
@@ -49,7 +49,7 @@ def test_rows_on_every_storage(request, tmp_path, kind):
     found.commit("dev")
     other.refresh()
     other.merge("dev")
-    assert numbers(opened(storage)) == [20, 2, 3, 4, 11, 10, 30]
+    assert numbers(handle_on(storage)) == [20, 2, 3, 4, 11, 10, 30]
     assert numbers(other.at(2)) == [0, 20, 2, 3, 4, 11]
 
 
@@ -152,6 +152,6 @@ def test_local_storage_keeps_no_stray_files(tmp_path):
     ds = create(str(tmp_path / "ds"), range(5))
     storage = LocalStorage(str(tmp_path / "ds"))
     before = size_of(tmp_path)
-    assert numbers(opened(storage)) == [0, 1, 2, 3, 4]
+    assert numbers(handle_on(storage)) == [0, 1, 2, 3, 4]
     assert numbers(ds) == [0, 1, 2, 3, 4]
     assert size_of(tmp_path) == before
