@@ -103,7 +103,7 @@ def test_signed_urls_are_not_shown():
         (Failure(status=429), True, False),
         (Failure(status=501), False, False),
         (Failure(fault="dropped"), True, False),
-        (Failure(fault="refused", tries=9), False, False),
+        (Failure(fault="refused", tries=9), True, False),
         (Failure(status=403), False, True),
         (Failure(status=404, code="NoSuchBucket"), False, True),
         (Failure(status=403, code="RequestTimeTooSkewed"), False, True),

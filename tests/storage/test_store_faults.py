@@ -107,3 +107,28 @@ def test_a_store_that_stalls_for_ever_ends_in_an_error(s3, proxy, kind):
     between.set(stall_rate=1)
     with pytest.raises(StorageError, match=r"(does not answer|connection broke)"):
         storage.get("x")
+
+
+@pytest.mark.parametrize(
+    ("kind", "verb"),
+    [
+        *((ObjectStorage, verb) for verb in ("get", "list", "create")),
+        *((FsspecStorage, verb) for verb in ("get", "create")),
+    ],
+)
+def test_retries_of_clients_do_not_multiply_ours(s3, proxy, kind, verb):
+    between = proxy(s3)
+    storage = kind(between.url(), between.options | {"timeout": 0.3, "retries": 2})
+    storage.put("x", b"1" * 1000)
+    asks = {
+        "get": lambda: storage.get("x"),
+        "list": lambda: storage.list_dir(""),
+        "create": lambda: storage.create("y", b"1"),
+    }
+    between.clear()
+    between.set(stall_rate=1)
+    with pytest.raises(StorageError, match="tried 3 times") as caught:
+        asks[verb]()
+    assert caught.value.tries == 3
+    # A create in doubt is read back; whoever sees a connection end may ask once more.
+    assert 3 <= between.record()["requests"] <= (5 if verb == "create" else 4)

@@ -10,6 +10,8 @@ import json
 import os
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from types import MethodType
 from typing import Any, Final
 
 from hubzarr.errors import InvalidError
@@ -41,26 +43,38 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_filesystems.__init__)  # type: ignore[misc]
 
 
-def shared_filesystem(url: str, options: Mapping[str, Any]) -> tuple[Any, str]:
+def shared_filesystem(
+    url: str, options: Mapping[str, Any], *, retrying: bool = True
+) -> tuple[Any, str]:
     """Return a filesystem and the path that the URL has in it.
 
     Clients of the same bucket with the same options share their connections.
+
+    Parameters
+    ----------
+    url : str
+    options : mapping
+    retrying : bool
+        Whether it sends failed requests again by itself; else the caller does.
     """
     protocol, _, place = url.partition("://")
     if protocol not in _SHARED:
-        return new_filesystem(url, options)
+        return new_filesystem(url, options, retrying=retrying)
     try:
-        key = json.dumps([protocol, place.partition("/")[0], options], sort_keys=True)
+        parts = [protocol, place.partition("/")[0], options, retrying]
+        key = json.dumps(parts, sort_keys=True)
     except (TypeError, ValueError):  # holds objects, which nobody can compare
-        return new_filesystem(url, options)
+        return new_filesystem(url, options, retrying=retrying)
     with _filesystems.lock:
         if key not in _filesystems.opened:
-            _filesystems.opened[key] = new_filesystem(url, options)[0]
+            _filesystems.opened[key] = new_filesystem(url, options, retrying=retrying)[0]
         fs = _filesystems.opened[key]
     return fs, str(fs._strip_protocol(url))
 
 
-def new_filesystem(url: str, options: Mapping[str, Any]) -> tuple[Any, str]:
+def new_filesystem(
+    url: str, options: Mapping[str, Any], *, retrying: bool = True
+) -> tuple[Any, str]:
     """Return a filesystem of its own and the path that the URL has in it."""
     from fsspec.core import url_to_fs
 
@@ -68,6 +82,8 @@ def new_filesystem(url: str, options: Mapping[str, Any]) -> tuple[Any, str]:
     rest = dict(options)
     rest.pop("transport", None)
     patience = Patience.taken_from(rest)
+    if not retrying:
+        patience = replace(patience, retries=0)
     for kind, prepare in _PREPARED:
         if protocol in kind:
             prepare(rest, patience)
@@ -79,12 +95,21 @@ def new_filesystem(url: str, options: Mapping[str, Any]) -> tuple[Any, str]:
         from gcsfs.core import GCSFileSystem
 
         fs = GCSFileSystem(**(rest | fixed))
+        if not retrying:
+            _without_retries(fs)
         return fs, str(fs._strip_protocol(url))
     fs, base = url_to_fs(url, **(rest | fixed))
     if protocol in _S3:
         # It counts upon the retries of the client below it, for what that does not retry.
         fs.retries = min(3, 1 + patience.retries)
     return fs, base
+
+
+def _without_retries(fs: Any) -> None:
+    """Let gcsfs send each request once: it has no setting for its six attempts."""
+    once = getattr(type(fs)._request, "__wrapped__", None)
+    if once is not None:
+        fs._request = MethodType(once, fs)
 
 
 def _prepare_s3(options: dict[str, Any], patience: Patience) -> None:

@@ -29,7 +29,7 @@ from hubzarr.storage.network.connect import (
     without_secrets,
 )
 from hubzarr.storage.network.creating import create_once
-from hubzarr.storage.network.failures import Failure, explained, may_be_missing
+from hubzarr.storage.network.failures import Failure, explained, is_passing, may_be_missing
 from hubzarr.storage.network.patience import Patience
 from hubzarr.storage.network.retrying import Attempts
 from hubzarr.threads import map_all
@@ -128,7 +128,7 @@ class FsspecStorage:
             data = self._read(path, lambda fs: fs.cat_file(full, start=start, end=stop))
         except StorageError as error:
             # Stores refuse a range that begins at or after the end of the object.
-            if error.fields.get("status") not in (None, 400, 416):
+            if error.fields.get("status") not in (None, 400, 416) or is_passing(error):
                 raise
             size = self.size(path)
             if size is None or (0 <= start < size) or (start < 0 < size):
@@ -265,7 +265,7 @@ class FsspecStorage:
     # Inside
 
     def _connect(self) -> None:
-        self._fs, base = open_filesystem(self.url, self._options)
+        self._fs, base = open_filesystem(self.url, self._options, retrying=False)
         self._base = base.rstrip("/")
         self._pid = os.getpid()
         # FTP and its like have one connection; async filesystems take care themselves.
@@ -298,7 +298,7 @@ class FsspecStorage:
             except MemoryError:
                 raise
             except Exception as error:
-                failed = translated(error, verb, f"{self.url}/{path}")
+                failed = translated(error, verb, f"{self.url}/{path}", attempts)
                 if self._is_missing(error, failed, verb):
                     return None
                 if verb == "list" and failed.fields.get("status") == 403:
@@ -326,12 +326,14 @@ class FsspecStorage:
         attempts = Attempts(self._patience)
         while True:
             try:
-                return self._write_once(path, ask)
+                return self._write_once(path, ask, attempts)
             except StorageError as failed:
                 if not attempts.again(failed):
                     raise
 
-    def _write_once(self, path: str, ask: Callable[[Any], object]) -> None:
+    def _write_once(
+        self, path: str, ask: Callable[[Any], object], attempts: Attempts | None = None
+    ) -> None:
         where = f"{self.url}/{path}"
         self._check_writable(path)
         try:
@@ -344,7 +346,7 @@ class FsspecStorage:
             missing = Failure(status=404, code="NoSuchBucket")
             raise explained(missing, "write", where) from error
         except Exception as error:
-            raise translated(error, "write", where) from error
+            raise translated(error, "write", where, attempts) from error
 
     def _check_writable(self, path: str, verb: str = "write") -> None:
         if self.protocol in _READ_ONLY:

@@ -12,6 +12,7 @@ from hubzarr.errors import HubzarrError, InvalidError, UnsupportedError
 from hubzarr.storage.base import storage_error
 from hubzarr.storage.filesystems.opening import shared_filesystem
 from hubzarr.storage.network.failures import explained, failure_of
+from hubzarr.storage.network.retrying import Attempts
 
 __all__ = [
     "check_url",
@@ -38,11 +39,13 @@ def check_url(url: str) -> None:
         )
 
 
-def open_filesystem(url: str, options: Mapping[str, Any]) -> tuple[Any, str]:
-    """Return a filesystem and the path that the URL has in it."""
+def open_filesystem(
+    url: str, options: Mapping[str, Any], *, retrying: bool = True
+) -> tuple[Any, str]:
+    """Return a filesystem and the path that the URL has in it; see `shared_filesystem`."""
     protocol = url.partition("://")[0]
     try:
-        return shared_filesystem(url, options)
+        return shared_filesystem(url, options, retrying=retrying)
     except ImportError as error:
         extra = _EXTRAS.get(protocol)
         advice = f"pip install 'hubzarr[{extra}]'" if extra else str(error)
@@ -57,13 +60,15 @@ def open_filesystem(url: str, options: Mapping[str, Any]) -> tuple[Any, str]:
         raise translated(error, "open", url) from error
 
 
-def translated(error: Exception, verb: str, where: str) -> HubzarrError:
+def translated(
+    error: Exception, verb: str, where: str, attempts: Attempts | None = None
+) -> HubzarrError:
     """Turn whatever a filesystem raises into one of our errors."""
     if isinstance(error, HubzarrError):
         return error
     failure = failure_of(error)
     if failure.status or failure.code or failure.fault or not isinstance(error, OSError):
-        return explained(failure, verb, where)
+        return explained(attempts.counted(failure) if attempts else failure, verb, where)
     if error.errno is None:
         error.errno = _code_of(error)
     return storage_error(error, verb, where)

@@ -29,7 +29,7 @@ def create_once(
     Parameters
     ----------
     attempt : callable
-        Sends the request: True if the store says that it created the object, False if
+        Sends the request once: True if the store says that it created the object, False if
         that the name is taken; StorageError in doubt.
     read : callable
         Returns what is stored, None if nothing is.
@@ -45,6 +45,7 @@ def create_once(
     >>> create_once(lambda: False, lambda: b"theirs", b"mine", Patience())
     False
     """
+    end = time.monotonic() + patience.total()
     for number in range(1, _ATTEMPTS + 1):
         doubt: StorageError | None = None
         try:
@@ -58,7 +59,7 @@ def create_once(
         if stored is not None:
             # What differs may have been damaged on its way.
             return stored == content or read() == content
-        if number == _ATTEMPTS:
+        if number == _ATTEMPTS or time.monotonic() > end:
             break
         time.sleep(patience.pause(number, random.uniform(0.5, 1.0)))
     if doubt is not None:

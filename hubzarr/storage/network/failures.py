@@ -14,7 +14,15 @@ from typing import Any, Final
 
 from hubzarr.errors import HubzarrError, StorageError
 
-__all__ = ["Failure", "explained", "failure_of", "is_final", "is_passing", "may_be_missing"]
+__all__ = [
+    "Failure",
+    "explained",
+    "failure_of",
+    "is_final",
+    "is_passing",
+    "is_unreachable",
+    "may_be_missing",
+]
 
 _STATUS: Final = re.compile(r"status code: (\d{3})")
 _CODE: Final = re.compile(r"<Code>([^<]{1,64})</Code>")
@@ -57,7 +65,8 @@ _WRONG_REGION: Final = frozenset(
     {"PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException"}
 )
 _CLOCK: Final = frozenset({"RequestTimeTooSkewed"})
-_PASSING: Final = frozenset({"timeout", "dropped", "damaged"})
+_UNREACHABLE: Final = frozenset({"dns", "refused"})
+_PASSING: Final = _UNREACHABLE | {"timeout", "dropped", "damaged"}
 _FINAL: Final = frozenset({"EACCES", "EPERM", "ENOENT", "EROFS", "clock", "region"})
 
 
@@ -128,6 +137,15 @@ def is_passing(error: HubzarrError) -> bool:
     if status == 501:
         return False
     return status in (408, 429) or (status or 0) >= 500 or reason in _PASSING
+
+
+def is_unreachable(error: HubzarrError) -> bool:
+    """Whether there was no connection at all: the address may be wrong.
+
+    >>> is_unreachable(explained(Failure(fault="refused"), "read", "s3://lab/x"))
+    True
+    """
+    return error.fields.get("reason") in _UNREACHABLE
 
 
 def may_be_missing(error: HubzarrError) -> bool:
@@ -264,7 +282,8 @@ def _fault_of(error: BaseException) -> str:
 def _chain(error: BaseException) -> Iterator[BaseException]:
     cause: BaseException | None = error
     for _ in range(8):
-        if cause is None:
+        # What was understood before is another failure, during which this one happened.
+        if cause is None or isinstance(cause, HubzarrError):
             return
         yield cause
         cause = cause.__cause__ or cause.__context__

@@ -70,7 +70,9 @@ class Patience:
         return found
 
     def total(self) -> float:
-        """Seconds after the first failure from which on nothing is tried again.
+        """Seconds after which nothing is tried again, counted from the first attempt.
+
+        The last attempt may begin just before, so that one verb takes a time-out more.
 
         >>> Patience().total()
         90.0
@@ -88,10 +90,10 @@ class Patience:
         step = 1 << (size - 1).bit_length()
         return self.timeout + step / _SLOWEST_UPLOAD
 
-    def of_obstore(self) -> dict[str, Any]:
-        """Return obstore's retry configuration."""
+    def of_obstore(self, retries: int) -> dict[str, Any]:
+        """Return obstore's retry configuration, for so many retries by itself."""
         return {
-            "max_retries": self.retries,
+            "max_retries": retries,
             "retry_timeout": timedelta(seconds=self.total()),
             "backoff": {
                 "init_backoff": timedelta(seconds=_FIRST_PAUSE),

@@ -1,20 +1,24 @@
-"""Asking again after a failure, as often as a client did not ask again itself.
+"""Asking again after a failure, here and nowhere else.
 
-Clients send most requests again themselves, but each has gaps: obstore when a listing
-breaks or a body is cut, s3fs when a store says "too many requests", both where an answer
-was damaged on its way.
+Clients would send requests again too, each with gaps: obstore when a listing breaks, s3fs
+when a store says "too many requests", both where an answer was damaged on its way. Retries
+of both would multiply where a body stalls, so those of the clients are off.
 """
 
 from __future__ import annotations
 
 import random
 import time
+from dataclasses import replace
 
 from hubzarr.errors import HubzarrError
-from hubzarr.storage.network.failures import is_passing
+from hubzarr.storage.network.failures import Failure, is_passing, is_unreachable
 from hubzarr.storage.network.patience import Patience
 
 __all__ = ["Attempts"]
+
+# Whoever mistyped an endpoint should not wait long for the advice.
+_UNREACHABLE = 10.0
 
 
 class Attempts:
@@ -40,13 +44,23 @@ class Attempts:
         self._begin = time.monotonic()
         self._failures = 0
 
+    def counted(self, failure: Failure) -> Failure:
+        """Return a failure with all attempts so far, for the message."""
+        tries = self._failures + failure.tries
+        return replace(failure, tries=tries, seconds=time.monotonic() - self._begin)
+
     def again(self, failed: HubzarrError) -> bool:
         """Wait, and return whether to ask again."""
-        self._failures += failed.fields.get("tries", 1)  # those of the client count
+        # Those that the client did itself count too.
+        self._failures = max(self._failures + 1, failed.fields.get("tries", 1))
         patience = self._patience
         if self._failures > patience.retries or not is_passing(failed):
             return False
-        if time.monotonic() - self._begin > patience.total():
+        pause = patience.pause(self._failures, random.uniform(0.5, 1.0))
+        longest = patience.total()
+        if is_unreachable(failed):
+            longest = min(longest, _UNREACHABLE)
+        if time.monotonic() - self._begin + pause > longest:
             return False
-        time.sleep(patience.pause(self._failures, random.uniform(0.5, 1.0)))
+        time.sleep(pause)
         return True

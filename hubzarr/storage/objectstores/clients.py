@@ -70,15 +70,18 @@ def installed() -> bool:
     return True
 
 
-def open_client(plan: Plan, patience: Patience, seconds: float) -> Any:
-    """Return the client for a plan whose requests wait that long for a byte."""
-    key = (plan, patience, seconds)
+def open_client(plan: Plan, patience: Patience, seconds: float, retries: int = 0) -> Any:
+    """Return the client for a plan whose requests wait that long for a byte.
+
+    It sends failed requests again so many times by itself.
+    """
+    key = (plan, patience.connect, seconds, retries)
     client = _clients.opened.get(key)
     if client is None:
         with _clients.lock:
             client = _clients.opened.get(key)
             if client is None:
-                client = _OPENERS[plan.kind](plan, _waiting(plan, patience, seconds))
+                client = _OPENERS[plan.kind](plan, _waiting(plan, patience, seconds, retries))
                 if len(_clients.opened) >= _KEPT:
                     _clients.opened.pop(next(iter(_clients.opened)))
                 _clients.opened[key] = client
@@ -144,7 +147,7 @@ def region_of(plan: Plan, seconds: float) -> str | None:
     return found
 
 
-def _waiting(plan: Plan, patience: Patience, seconds: float) -> dict[str, Any]:
+def _waiting(plan: Plan, patience: Patience, seconds: float, retries: int) -> dict[str, Any]:
     client: dict[str, Any] = dict(plan.client) | {
         "connect_timeout": timedelta(seconds=patience.connect),
         "read_timeout": timedelta(seconds=seconds),
@@ -153,7 +156,7 @@ def _waiting(plan: Plan, patience: Patience, seconds: float) -> dict[str, Any]:
     }
     if "default_headers" in client:
         client["default_headers"] = dict(client["default_headers"])
-    return {"client_options": client, "retry_config": patience.of_obstore()}
+    return {"client_options": client, "retry_config": patience.of_obstore(retries)}
 
 
 def _s3(plan: Plan, waiting: dict[str, Any]) -> Any:

@@ -23,7 +23,7 @@ from hubzarr.storage.base import Counters, Data, check_range, joined
 from hubzarr.storage.filesystems.remote import FsspecStorage
 from hubzarr.storage.network.connect import check_url, restored_options, without_secrets
 from hubzarr.storage.network.creating import create_once
-from hubzarr.storage.network.failures import explained, failure_of, may_be_missing
+from hubzarr.storage.network.failures import explained, failure_of, is_passing, may_be_missing
 from hubzarr.storage.network.interrupts import interruptible
 from hubzarr.storage.network.patience import Patience
 from hubzarr.storage.network.retrying import Attempts
@@ -148,7 +148,7 @@ class ObjectStorage:
             data = self._read(path, functools.partial(self._part, path, start, stop))
         except StorageError as error:
             # Stores refuse a range that begins at or after the end of the object.
-            if error.fields.get("status") not in (None, 416):
+            if error.fields.get("status") not in (None, 416) or is_passing(error):
                 raise
             size = self.size(path)
             if size is None or (0 <= start < size) or (start < 0 < size):
@@ -233,7 +233,8 @@ class ObjectStorage:
         full, content = self._start + path, joined(data)
 
         def attempt() -> bool:
-            return self._write(path, lambda client: _created(client, full, content), len(content))
+            ask = functools.partial(_created, full=full, content=content)
+            return self._write_once(path, ask, len(content), Attempts(self._patience))
 
         def read() -> bytes | None:
             return self.get(path)
@@ -277,7 +278,10 @@ class ObjectStorage:
         return not (self._is_unknown or runtime_is_dead())
 
     def _client(self, size: int = 0) -> Any:
-        return open_client(self._plan, self._patience, self._patience.for_upload(size))
+        patience = self._patience
+        # An upload in parts would begin anew for each part that fails.
+        retries = patience.retries if size == _PART else 0
+        return open_client(self._plan, patience, patience.for_upload(size), retries)
 
     def _ask[T](self, ask: Callable[[Any], T], size: int = 0) -> T:
         return interruptible(lambda: ask(self._client(size)))
@@ -292,7 +296,7 @@ class ObjectStorage:
             except (HubzarrError, MemoryError):
                 raise
             except Exception as error:
-                failed = self._failed(error, verb, path)
+                failed = self._failed(error, verb, path, attempts)
                 if self._is_missing(error, failed):
                     return None
                 if failed.status == 403 and verb == "list":
@@ -310,12 +314,14 @@ class ObjectStorage:
         attempts = Attempts(self._patience)
         while True:
             try:
-                return self._write_once(path, ask, size)
+                return self._write_once(path, ask, size, attempts)
             except StorageError as failed:
                 if not attempts.again(failed):
                     raise
 
-    def _write_once[T](self, path: str, ask: Callable[[Any], T], size: int) -> T:
+    def _write_once[T](
+        self, path: str, ask: Callable[[Any], T], size: int, attempts: Attempts
+    ) -> T:
         while True:
             plan = self._plan
             try:
@@ -323,15 +329,15 @@ class ObjectStorage:
             except (HubzarrError, MemoryError):
                 raise
             except Exception as error:
-                failed = self._failed(error, "write", path)
+                failed = self._failed(error, "write", path, attempts)
                 if not self._found_region(failed, plan):
                     raise failed from _shown(error)
 
     def _is_missing(self, error: Exception, failed: StorageError) -> bool:
         return isinstance(error, FileNotFoundError) and failed.reason != "ENOENT"
 
-    def _failed(self, error: Exception, verb: str, path: str) -> StorageError:
-        return explained(failure_of(error), verb, f"{self.url}/{path}")
+    def _failed(self, error: Exception, verb: str, path: str, attempts: Attempts) -> StorageError:
+        return explained(attempts.counted(failure_of(error)), verb, f"{self.url}/{path}")
 
     def _found_region(self, failed: StorageError, asked: Plan) -> bool:
         """Whether the bucket turned out to be in another region, where it is asked from now on."""
