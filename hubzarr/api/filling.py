@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from hubzarr.api.creation import array
+from hubzarr.api.opening import exists
 from hubzarr.arrays import Array
-from hubzarr.errors import InvalidError, InvalidTypeError
+from hubzarr.arrays.lazy import stored_chunks
+from hubzarr.config import get_config
+from hubzarr.errors import HubzarrError, InvalidError, InvalidTypeError
+from hubzarr.history.heads import head
 from hubzarr.progress import progress
+from hubzarr.session import branching
+from hubzarr.session.copying import delete_repository
+from hubzarr.session.opening import existing_versions
 
 if TYPE_CHECKING:
     import dask.array
@@ -45,8 +54,40 @@ def from_numpy(x: Any, name: str, **options: Any) -> Array:
                 "structured dtype"
             )
         dtype = str
-    out = array(values.shape, name, dtype=options.pop("dtype", dtype), **options)
-    return _filled(out, values, "values from NumPy")
+    with _made(values.shape, name, dtype=options.pop("dtype", dtype), **options) as out:
+        return _filled(out, values, "values from NumPy")
+
+
+@contextlib.contextmanager
+def _made(shape: Any, name: str, **options: Any) -> Iterator[Array]:
+    """A new array, to be filled; an error in that takes back what was made, and no more."""
+    there = bool(options.get("exist_ok")) and exists(
+        name, storage_options=options.get("storage_options")
+    )
+    out = array(shape, name, **options)
+    made = out._session.manifest.commit.number
+    try:
+        yield out
+    except BaseException:
+        if not there:
+            with contextlib.suppress(HubzarrError):  # the first error is the one to show
+                _take_back(out, made)
+        raise
+
+
+def _take_back(out: Array, made: int) -> None:
+    """Undo the creation of an array, unless somebody used it already."""
+    storage, version = out._session.storage, out.version
+    newest = head(storage, version)
+    if newest is None or newest.commit.number != made:
+        return
+    if made:  # it was overwritten
+        out.revert(made - 1, discard=True)
+        return
+    out.discard()
+    branching.delete_version(storage, version, get_config().author)
+    if not existing_versions(storage):
+        delete_repository(storage)
 
 
 def _filled(out: Array, source: Any, message: str) -> Array:
@@ -68,12 +109,18 @@ def from_dask(x: dask.array.Array, name: str, *, scheduler: Any = None, **option
     Parameters
     ----------
     x : dask.array.Array
-        Of known shape. Its chunks are kept where they are regular and `chunks` is not given.
+        Of known shape. Its chunks are kept where they are regular and `chunks` is not given;
+        of one that was computed from `to_dask`, those of the array that it reads.
     name : str
     scheduler : optional
         As for `dask.compute`: by default the current client's cluster, else threads.
     **options
         As for `array`.
+
+    Notes
+    -----
+    If storing fails, nothing is left behind: no new array, and one that was to be
+    overwritten is as it was.
 
     Examples
     --------
@@ -85,11 +132,11 @@ def from_dask(x: dask.array.Array, name: str, *, scheduler: Any = None, **option
     if any(n != n for n in x.shape):
         raise InvalidError("a dask array of unknown shape can't be stored: compute_chunk_sizes()")
     if "chunks" not in options and x.ndim and all(x.shape):
-        options["chunks"] = tuple(max(axis) for axis in x.chunks)
+        options["chunks"] = stored_chunks(x) or tuple(max(axis) for axis in x.chunks)
         options.setdefault("shards", None)
-    out = array(x.shape, name, dtype=options.pop("dtype", x.dtype), **options)
-    out.store(x, message="values from dask", scheduler=scheduler)
-    return out
+    with _made(x.shape, name, dtype=options.pop("dtype", x.dtype), **options) as out:
+        out.store(x, message="values from dask", scheduler=scheduler)
+        return out
 
 
 def from_zarr(source: Any, name: str, **options: Any) -> Array:
@@ -120,5 +167,5 @@ def from_zarr(source: Any, name: str, **options: Any) -> Array:
     options.setdefault("shards", z.shards)
     options.setdefault("fill_value", 0 if z.fill_value is None else z.fill_value)
     options.setdefault("attributes", dict(z.attrs))
-    out = array(z.shape, name, dtype=options.pop("dtype", z.dtype), **options)
-    return _filled(out, z, "values from Zarr")
+    with _made(z.shape, name, dtype=options.pop("dtype", z.dtype), **options) as out:
+        return _filled(out, z, "values from Zarr")

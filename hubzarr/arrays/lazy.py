@@ -8,30 +8,35 @@ that says which array at which commit, write ids, and slices.
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import batched, product
+from itertools import accumulate, batched, pairwise, product
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from hubzarr.arrays.handle import Source, open_engine
 from hubzarr.arrays.reductions import back, prepare, table_box, unflip
-from hubzarr.arrays.streaming import Kind, Reduction, Slices, cut_view, run_blocks, stream
+from hubzarr.arrays.streaming import Cuts, Kind, Reduction, Slices, cut_view, run_blocks, stream
 from hubzarr.engine.array import ArrayEngine
 from hubzarr.engine.statistics import Job, measure_jobs, plan_box, settle
-from hubzarr.errors import UnsupportedError
+from hubzarr.errors import InvalidError, UnsupportedError
 from hubzarr.indexing import Gather, Transform, apply
 from hubzarr.stats import Rows, merge_channels, row_dtype
 
 if TYPE_CHECKING:
     import dask.array
 
-__all__ = ["dask_histogram", "lazy"]
+__all__ = ["dask_histogram", "lazy", "stored_chunks"]
 
-#: Bytes of decoded data that one task reads.
+#: Bytes of decoded data that one task of a statistic reads.
 TASK_BYTES: Final = 64 << 20
+#: Blocks of a dask array for each processor, so that all are busy to the end.
+BLOCKS_PER_CORE: Final = 4
+#: Bytes of a block below which starting its task takes longer than reading it.
+LEAST_BYTES: Final = 256 << 10
 #: Results that one task combines.
 ARITY: Final = 16
 
@@ -46,6 +51,7 @@ def lazy(
     keepdims: bool = False,
     ddof: float = 0,
     dtype: Any = None,
+    chunks: Any = None,
 ) -> dask.array.Array:
     """Return a view, or a statistic of it, as a dask array.
 
@@ -61,6 +67,8 @@ def lazy(
         A statistic as for `hubzarr.arrays.reductions.reduce`; None gives the elements.
     axis, keepdims, ddof, dtype
         As for `reduce`.
+    chunks
+        Of the elements, as for `Readable.to_dask`.
 
     Returns
     -------
@@ -69,7 +77,7 @@ def lazy(
     settle(engine)
     graph = Graph(name or "elements")
     if name is None:
-        return _elements(graph, source, engine, t)
+        return _elements(graph, source, engine, t, chunks)
     task = prepare(t, name, axis=axis, keepdims=keepdims, ddof=ddof, dtype=dtype)
     forward, flipped = unflip(t)
     kind = Kind.of(task, engine.cells.dtype)
@@ -278,12 +286,20 @@ def _spans(tiles: list[Slices], task: Reduction, ndim: int) -> tuple[tuple[int, 
     return tuple([(1,) if v in task.axes else next(kept) for v in axes])
 
 
-def _elements(graph: Graph, source: Source, engine: ArrayEngine, t: Transform) -> dask.array.Array:
+def _elements(
+    graph: Graph, source: Source, engine: ArrayEngine, t: Transform, chunks: Any
+) -> dask.array.Array:
     dtype = engine.cells.dtype
+    given = None
+    if chunks is not None and not (isinstance(chunks, str) and chunks == "auto"):
+        given = _given_chunks(chunks, t.shape, dtype)
     if not t.size:
         return graph.single(np.empty(t.shape, dtype))
-    cuts = cut_view(engine, t, (), TASK_BYTES, TASK_BYTES)
-    spans = _spans(cuts.tiles, Reduction("count", (), False, 0, None), t.ndim)
+    if given is None:
+        cuts = cut_view(engine, t, (), _block_bytes(t.size * dtype.itemsize), t.size)
+        spans = _spans(cuts.tiles, Reduction("count", (), False, 0, None), t.ndim)
+    else:
+        cuts, spans = Cuts((), list(product(*map(_slices, given))), [()]), given
     if not any(isinstance(m, Gather) for m in t.maps):
         return graph.blocks(spans, dtype, ReadBlock(source, t))
     # Each task gets its part of the index arrays only.
@@ -291,3 +307,60 @@ def _elements(graph: Graph, source: Source, engine: ArrayEngine, t: Transform) -
         (part,) = cuts.parts(t, tile, [()])
         graph.chunk(index, ReadPart(source, part))
     return graph.array(spans, dtype)
+
+
+def _block_bytes(nbytes: int) -> int:
+    """How large a block should be: as dask has it, but some for each processor."""
+    import dask
+    from dask.utils import parse_bytes
+
+    wanted = int(parse_bytes(dask.config.get("array.chunk-size", "128MiB")))
+    share = nbytes // (BLOCKS_PER_CORE * (os.cpu_count() or 1))
+    return min(wanted, max(share, LEAST_BYTES))
+
+
+def _given_chunks(chunks: Any, shape: tuple[int, ...], dtype: Any) -> tuple[tuple[int, ...], ...]:
+    """Lengths of blocks along each axis, of chunks as dask takes them."""
+    _dask()
+    from dask.array.core import normalize_chunks
+
+    normalized: Any = normalize_chunks  # it carries no types
+    try:
+        found = normalized(chunks, shape=shape, dtype=dtype)
+    except (TypeError, ValueError) as error:
+        raise InvalidError(
+            f"chunks={chunks!r} don't cut an array of shape {shape}: expected 'auto', a length, "
+            "or for each axis a length, a tuple of lengths or -1"
+        ) from error
+    return tuple([tuple(map(int, axis)) for axis in found])
+
+
+def _slices(lengths: Sequence[int]) -> list[slice]:
+    """Slices of blocks of such lengths, one after the other."""
+    return [slice(a, b) for a, b in pairwise(accumulate(lengths, initial=0))]
+
+
+def stored_chunks(x: dask.array.Array) -> tuple[int, ...] | None:
+    """Chunks of the stored array that a dask array was computed from, if they fit its blocks.
+
+    Examples
+    --------
+    >>> import hubzarr as hub
+    >>> a = hub.array((1000, 10), "examples/lazy", chunks=(100, 10))
+    >>> stored_chunks(a.to_dask() + 1)
+    (100, 10)
+    """
+    found = set()
+    for layer in getattr(x.dask, "layers", {}).values():
+        read = getattr(getattr(layer, "task", None), "func", None)
+        if isinstance(read, ReadBlock):
+            found.add(open_engine(read.source).cells.chunk_shape)
+    if len(found) != 1:
+        return None
+    (chunks,) = found
+    fits = len(chunks) == x.ndim and all(
+        n % chunk == 0
+        for lengths, chunk in zip(x.chunks, chunks, strict=True)
+        for n in lengths[:-1]
+    )
+    return tuple([min(c, n) for c, n in zip(chunks, x.shape, strict=True)]) if fits else None

@@ -165,16 +165,30 @@ class Readable(NDArrayOperatorsMixin):
     ) -> Any:
         return functions.apply_function(func, args, kwargs, Readable)
 
-    def to_dask(self) -> dask.array.Array:
-        """The elements as a dask array, in chunks that match the stored ones.
+    def to_dask(self, chunks: Any = "auto") -> dask.array.Array:
+        """The elements as a dask array.
+
+        Parameters
+        ----------
+        chunks : "auto", None, int, tuple, dict or str
+            "auto" and None: blocks of whole stored chunks, about as large as dask's setting
+            ``array.chunk-size`` says, and smaller where that leaves a processor without
+            work. Others as dask takes them; ``a.chunks`` gives one block for each chunk.
 
         Returns
         -------
         dask.array.Array
             It holds this commit, so that later writes don't change it; tasks may run in
             other processes.
+
+        Examples
+        --------
+        >>> import hubzarr as hub
+        >>> a = hub.array((100, 100), "examples/to_dask", chunks=(10, 100))
+        >>> a.to_dask(a.chunks).numblocks, a.to_dask(chunks=(50, -1)).chunks
+        ((10, 1), ((50, 50), (100,)))
         """
-        out: dask.array.Array = self._lazy(None)
+        out: dask.array.Array = self._lazy(None, chunks=chunks)
         return out
 
     # -- statistics ----------------------------------------------------------

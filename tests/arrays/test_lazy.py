@@ -38,6 +38,7 @@ def test_equals_eager(seed, dtype):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "open_engine", lambda source: source)
         patch.setattr(module, "TASK_BYTES", int(rng.choice([64, 512, 1 << 26])))
+        patch.setattr(module, "LEAST_BYTES", int(rng.choice([64, 512, 1 << 26])))
         patch.setattr("hubzarr.arrays.streaming.TILE", int(rng.choice([4, 1 << 17])))
         for _ in range(3):
             key = random_key(rng, x.shape)
@@ -94,7 +95,7 @@ def test_whole_array_is_one_constant(committed):
 
 def test_elements_have_chunks_of_whole_stored_ones(committed, monkeypatch):
     session, x = committed
-    monkeypatch.setattr(module, "TASK_BYTES", 8 * 10 * 30)
+    monkeypatch.setattr(module, "_block_bytes", lambda nbytes: 8 * 10 * 30)
     t = apply(identity(x.shape), slice(5, 30))
     made = lazy(source_of(session, ""), session.array("").engine, t, None)
     assert made.chunks == ((5, 10, 10), (30,))

@@ -11,9 +11,10 @@ import pytest
 import hubzarr as hub
 from hubzarr.arrays import handle
 from hubzarr.arrays.handle import open_engine, source_of
-from hubzarr.errors import NotFoundError, StorageError
+from hubzarr.errors import InvalidError, NotFoundError, StorageError
 from hubzarr.session.forking import without_secrets_here
 
+dask = pytest.importorskip("dask")
 da = pytest.importorskip("dask.array")
 pytest.importorskip("distributed")
 
@@ -48,7 +49,7 @@ def forget_here():
 def test_a_commit_is_opened_once_per_process(a, client, monkeypatch):
     client.run(forget_here)
     monkeypatch.setattr("hubzarr.arrays.lazy.TASK_BYTES", 256)
-    lazy = a.to_dask()
+    lazy = a.to_dask((8, 8))
     assert lazy.npartitions > 30
     lazy.sum().compute()
     a[1:, 1:].std(compute=False).compute()
@@ -74,11 +75,10 @@ def test_what_others_commit_does_not_change_a_graph(a, client):
     np.testing.assert_allclose(lazy.sum().compute(), before)
 
 
-def test_small_pickles(a, monkeypatch):
+def test_small_pickles(a):
     assert len(pickle.dumps(a)) < 1000
     assert len(pickle.dumps(a[2:, ::3])) < 2000
-    monkeypatch.setattr("hubzarr.arrays.lazy.TASK_BYTES", 256)
-    lazy = a.to_dask()
+    lazy = a.to_dask((8, 8))
     # What the scheduler gets does not grow with the number of tasks.
     assert len(pickle.dumps(lazy.__dask_graph__())) < 4000
     tasks = dict(lazy.__dask_graph__())
@@ -86,16 +86,48 @@ def test_small_pickles(a, monkeypatch):
     assert max(len(pickle.dumps(task)) for task in tasks.values()) < 2000
 
 
-def test_index_arrays_are_cut_for_tasks(tmp_path, monkeypatch):
+def test_index_arrays_are_cut_for_tasks(tmp_path):
     a = hub.array((100_000,), str(tmp_path / "flat"), chunks=(1000,), dtype="i4")
     a[:] = np.arange(100_000)
     at = np.random.default_rng(5).permutation(100_000)
-    monkeypatch.setattr("hubzarr.arrays.lazy.TASK_BYTES", 4000)
-    lazy = a[at].to_dask()
+    lazy = a[at].to_dask(1000)
     tasks = dict(lazy.__dask_graph__())
     assert len(tasks) == 100
     assert max(len(pickle.dumps(task)) for task in tasks.values()) < 10_000
     np.testing.assert_array_equal(lazy.compute(scheduler="sync"), at)
+
+
+def test_blocks_keep_all_processors_busy_and_cut_no_chunk(tmp_path, monkeypatch):
+    a = hub.array((64, 1000, 100), str(tmp_path / "a"), chunks=(1, 1000, 100), dtype="f4")
+    monkeypatch.setattr("os.cpu_count", lambda: 4)
+    for lazy in (a.to_dask(), a.to_dask(None)):
+        assert lazy.chunks == ((4,) * 16, (1000,), (100,))
+    with dask.config.set({"array.chunk-size": "800kB"}):
+        assert a.to_dask().chunks[0] == (2,) * 32
+    assert a[:1].to_dask().npartitions == 1
+    # Tiny blocks would take longer to start than to read.
+    assert hub.array((100,), str(tmp_path / "b"), chunks=(1,)).to_dask().npartitions == 1
+
+
+@pytest.mark.parametrize("key", [..., np.s_[5:, ::-2], np.s_[[3, 1, 60], 2:]])
+@pytest.mark.parametrize("chunks", [7, (5, -1), {0: 9}, "2kB", (-1, (10, -1))])
+def test_chunks_as_dask_takes_them(a, key, chunks):
+    x = np.asarray(a)[key]
+    if chunks == (-1, (10, -1)):
+        chunks = (-1, (10, x.shape[1] - 10))
+    lazy = a[key].to_dask(chunks)
+    expected = da.from_array(x, chunks=chunks)
+    assert lazy.chunks == expected.chunks
+    np.testing.assert_array_equal(lazy.compute(scheduler="sync"), x)
+
+
+def test_chunks_of_the_array_and_bad_ones(a):
+    assert a.to_dask(a.chunks).chunks == da.zeros(a.shape, chunks=a.chunks).chunks
+    for bad in ((5,), (5, 5, 5), (60, (10, 10)), "much", 2.5, object()):
+        with pytest.raises(InvalidError, match="expected 'auto', a length"):
+            a.to_dask(bad)
+    empty = a[:0].to_dask(3)
+    assert empty.compute(scheduler="sync").shape == (0, 50)
 
 
 def test_reading_is_fused_with_what_follows(a):

@@ -447,3 +447,34 @@ def test_regions():
     assert region_of(slice(-2, None), (3, 4), "a").box == ((1, 3), (0, 4))
     assert region_of((1, ..., slice(2)), (3, 9, 4), "a").box == ((1, 2), (0, 9), (0, 2))
     assert region_of((1, ...), (3, 9, 4), "a").shape == (9, 4)
+
+
+def broken(block):
+    raise ZeroDivisionError("this block")
+
+
+def test_from_dask_that_fails_leaves_nothing(tmp_path):
+    name = str(tmp_path / "a")
+    bad = da.ones((8,), chunks=4).map_blocks(broken, dtype="f8")
+    for _ in range(2):  # not "exists already"
+        with pytest.raises(ZeroDivisionError):
+            hub.from_dask(bad, name, scheduler="sync")
+        assert not hub.exists(name)
+    assert hub.from_dask(da.ones((8,), chunks=4), name).sum() == 8
+    with pytest.raises(ZeroDivisionError):  # one more version, beside what was there
+        hub.from_dask(bad, name + ":v2", scheduler="sync")
+    assert [v.name for v in hub.load(name).versions()] == ["main"]
+    with pytest.raises(ZeroDivisionError):
+        hub.from_dask(bad, name, overwrite=True, scheduler="sync")
+    with pytest.raises(ZeroDivisionError):
+        hub.from_dask(bad, name, exist_ok=True, scheduler="sync")
+    assert hub.load(name).sum() == 8
+
+
+def test_a_dask_array_computed_from_ours_keeps_the_stored_chunks(tmp_path):
+    a = hub.array((64, 100), str(tmp_path / "a"), chunks=(4, 50), dtype="f8")
+    lazy = a.to_dask() + 1
+    assert lazy.chunksize == (64, 100)
+    assert hub.from_dask(lazy, str(tmp_path / "b")).chunks == (4, 50)
+    assert hub.from_dask(a[:, ::3].to_dask((3, -1)), str(tmp_path / "c")).chunks == (3, 34)
+    assert hub.from_dask(lazy, str(tmp_path / "d"), chunks=(64, 100)).chunks == (64, 100)
