@@ -608,3 +608,23 @@ class TestRename:
             with pytest.raises(ExistsError, match="choose another name"):
                 hub.rename(source.url, url)
         assert session.manifest.commit.number == head(source, "main").commit.number
+
+
+def test_the_advice_of_a_conflict_can_be_followed_both_ways(tmp_path):
+    mine, theirs, apart = (str(tmp_path / name) for name in ("mine", "theirs", "apart"))
+    a = hub.from_numpy([1, 2], mine)
+    hub.clone(mine, theirs)
+    b = hub.load(theirs)
+    a[0], b[1] = 8, 9
+    a.commit("a")
+    b.commit("b")
+    for move, there in ((hub.pull, "mine"), (hub.push, "theirs")):
+        with pytest.raises(ConflictError, match=rf"main-2', and merge the two in \S*{there};"):
+            move(mine, theirs)
+    hub.pull(mine + ":main-2", theirs + ":main")
+    a.merge("main-2")
+    assert a[:].tolist() == [8, 9]
+    hub.from_numpy([1, 2], apart)
+    with pytest.raises(ConflictError, match="can't be merged by element: bring it under another"):
+        hub.pull(mine, apart)
+    hub.pull(mine + ":other", apart + ":main")

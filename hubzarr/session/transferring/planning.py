@@ -197,16 +197,23 @@ def conflict(source: Storage, target: Storage, version: str) -> ConflictError:
     ]
     said = ", ".join(_said(commit) for commit in theirs)
     more = newest - shared - len(theirs)
+    other = f"bring it under another version name, such as ':{version}-2'"
     if shared < 0:
         why = "they have no commit in common, as of two repositories that began apart"
+        advice = (
+            f"Histories that began apart can't be merged by element: {other}, or to a repository "
+            "of another name"
+        )
     else:
         why = f"the last commit in common is {version}@{shared}"
+        advice = (
+            f"To keep the commits of both, {other}, and merge the two in {target.url}; to keep "
+            f"those of {source.url} alone, bring it so and go on with that version"
+        )
     return ConflictError(
         f"version {version!r} of {target.url} has commits that {source.url} lacks: {said}"
         + (f" and {more} more" if more > 0 else "")
-        + f"; {why}. Nothing was copied from where they part. Bring it under another version "
-        f"name, such as ':{version}-2', and merge there, or start from the newest state of "
-        f"{target.url} again",
+        + f"; {why}. Nothing was copied from where they part. {advice}",
         version=version,
         common=shared,
         commits=tuple(commit.id for commit in theirs),
