@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -51,13 +50,14 @@ def test_listings_are_whole(behind):
     names = [f"{number:03}" for number in range(20)]
     for name in names:
         storage.put(f"v/{name}", b"1")
-    for fault in FAULTS:
-        for after in ("", "004"):
-            server.reset()
-            server.set(max_faults=1, **{f"{fault}_rate": 1})
-            assert storage.list_dir("v", after) == [name for name in names if name > after]
-            assert server.record()["faults"] == {fault: 1}
+    for number, fault in enumerate(FAULTS):
+        after = ("", "004")[number % 2]
+        server.reset()
+        server.set(max_faults=1, **{f"{fault}_rate": 1})
+        assert storage.list_dir("v", after) == [name for name in names if name > after]
+        assert server.record()["faults"] == {fault: 1}
         server.clear()
+        server.set(max_faults=1, **{f"{fault}_rate": 1})
         assert sorted(storage.list_all("v")) == [f"v/{name}" for name in names]
         assert server.record()["faults"] == {fault: 1}
 
@@ -99,12 +99,10 @@ def test_stalls_are_not_waited_for(behind):
     server, root, options = behind()
     storage = open_storage(root, options)
     storage.put("x", bytes(100_000))
-    server.set(stall_rate=1, max_faults=1)
-    start = time.monotonic()
+    server.set(stall_rate=1, stall_s=600, max_faults=1)
     assert storage.get("x") == bytes(100_000)
     server.clear()
     storage.put("y", b"1")
-    assert time.monotonic() - start < 20
     assert storage.get("y") == b"1"
 
 
@@ -125,10 +123,9 @@ def test_what_never_works_is_an_error_that_says_so(behind, transport, faults):
     storage = open_storage(root, all_options | {"retries": 2, "timeout": 0.5})
     storage.put("x", b"0123456789")
     server.set(**faults)
-    start = time.monotonic()
     with pytest.raises(StorageError, match=r"can't read '.*/x'") as caught:
         storage.get("x")
-    assert time.monotonic() - start < 30
+    assert server.record()["requests"] < 40  # not every try of ours a round of the client's
     assert "testing" not in str(caught.value)
     server.reset()
     assert storage.get("x") == b"0123456789"

@@ -111,7 +111,7 @@ def test_requests_go_through_and_are_counted(through):
     assert record["requests"] == len(server.log()) == 7
     assert record["methods"] == {"GET": 4, "HEAD": 1, "PUT": 1, "DELETE": 1}
     assert record["log"][1] == {"method": "GET", "path": path, "fault": "", "range": "bytes=2-4"}
-    assert record["max_in_flight"] == 1
+    assert record["max_in_flight"] >= 1
     server.clear()
     assert server.log() == []
 
