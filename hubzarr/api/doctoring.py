@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any, Final
 
-from hubzarr.config import get_config, is_root_name, merged_options
+from hubzarr.api.opening import exists
+from hubzarr.config import get_config, is_root_name, merged_options, refuse_unknown_root
+from hubzarr.errors import HubzarrError
 from hubzarr.names import parse_name
 from hubzarr.session.place import Options, address_of
 from hubzarr.storage import open_storage
@@ -20,6 +23,7 @@ def doctor(
     storage_options: Options = None,
     processes: int = 0,
     told: Callable[[Check], None] | None = None,
+    begun: Callable[[str], None] | None = None,
 ) -> Report:
     """Try out a store: what works there, how fast it is, and how many may write to it.
 
@@ -38,10 +42,18 @@ def doctor(
         script call this below ``if __name__ == "__main__":``.
     told : callable, optional
         Called with each check as it ends.
+    begun : callable, optional
+        Called with the name of each check as it begins.
 
     Returns
     -------
     Report
+
+    Raises
+    ------
+    NotFoundError
+        The place is a single word, and there is no root, folder, array or dataset of
+        that name.
 
     Examples
     --------
@@ -50,7 +62,7 @@ def doctor(
     >>> report.verdict, report.transport
     ('many writers', 'local disk')
     """
-    url = _url_of(place)
+    url = _url_of(place, storage_options)
     options = merged_options(url, storage_options)
     storage = open_storage(url, options)
     return probe(
@@ -60,17 +72,30 @@ def doctor(
         processes=0 if url.startswith("memory://") else processes,
         open_again=(open_storage, url, options),
         told=told,
+        begun=begun,
     )
 
 
-def _url_of(place: str) -> str:
+def _url_of(place: str, storage_options: Options) -> str:
     config = get_config()
     word = place.removeprefix("hub://").strip("/")
     if not word and not place.startswith("/"):
         return config.root
     if is_root_name(word) and word in config.roots:
         return config.roots[word].url
+    if is_root_name(place):
+        if os.path.isdir(place):
+            return os.path.abspath(place)
+        if not _may_exist(place, storage_options):
+            refuse_unknown_root(place, "root, folder, array or dataset")
     return address_of(parse_name(place))
+
+
+def _may_exist(name: str, storage_options: Options) -> bool:
+    try:
+        return exists(name, storage_options=storage_options)
+    except HubzarrError:  # what is wrong there is for the checks to find out
+        return True
 
 
 _LIBRARIES: Final = {

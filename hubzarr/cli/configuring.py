@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -54,8 +55,25 @@ class _Plan:
 
 
 def _configure(args: argparse.Namespace) -> Answer:
-    if os.environ.get("HUBZARR_CONFIG") and not os.path.exists(config_path()):
-        write_file(config_path(), "")  # it is to be made: no error as for other commands
+    with _config_file():
+        return _configured(args)
+
+
+@contextlib.contextmanager
+def _config_file() -> Iterator[None]:
+    """The file that HUBZARR_CONFIG names may be missing here, and be made: no error."""
+    path = config_path()
+    made = bool(os.environ.get("HUBZARR_CONFIG")) and not os.path.exists(path)
+    if made:
+        write_file(path, "")
+    try:
+        yield
+    finally:
+        if made and os.path.exists(path) and not os.path.getsize(path):
+            os.unlink(path)  # nothing was configured
+
+
+def _configured(args: argparse.Namespace) -> Answer:
     if args.show:
         return _shown()
     if args.remove is not None:
@@ -70,7 +88,7 @@ def _configure(args: argparse.Namespace) -> Answer:
     _ask_for_cache(plan, args, asker)
     if not args.no_check:
         _check(plan, asker)
-    return _written(plan)
+    return _written(plan, None if asker.asks else plan.report)
 
 
 # -- questions ------------------------------------------------------------------
@@ -85,7 +103,8 @@ def _named(url: str, options: dict[str, Any], args: argparse.Namespace, asker: A
             raise UsageError(f"there is a root {name!r} already: say --yes to replace it")
         if not asker.confirms(f"Replace the root {name!r}, {config.roots[name].url}?", None, False):
             raise UsageError("nothing was changed")
-    first = not any(root.url == config.root for root in config.roots.values())
+    others = (root.url for other, root in config.roots.items() if other != name)
+    first = config.root not in others  # nothing else is, or it is already
     question = "Use it for plain names, such as 'alice/x'?"
     plan = _Plan(name, url, options, asker.confirms(question, args.default, first))
     if plan.default:
@@ -186,7 +205,8 @@ def _text_of_file() -> str:
         raise StorageError(f"can't read {config_path()!r}: {error.strerror}") from error
 
 
-def _written(plan: _Plan) -> Answer:
+def _written(plan: _Plan, report: Report | None) -> Answer:
+    """Write the file; the report is one that was not shown yet."""
     path = config_path()
     table = {"url": plan.url, **plan.options}
     write_file(path, changed_text(_text_of_file(), plan.settings, {plan.name: table}))
@@ -204,13 +224,19 @@ def _written(plan: _Plan) -> Answer:
         "name": plan.name,
         "url": plan.url,
         "options": _without_secrets(plan.options),
-        "default": plan.default,
+        "default": plan.default or get_config().root == plan.url,
         "settings": plan.settings,
         "created": plan.created,
         "verdict": None if plan.report is None else plan.report.verdict,
         "notes": list(dict.fromkeys(plan.notes)),
     }
-    return Answer(document, lambda: _say_written(document))
+
+    def shown() -> None:
+        if report is not None:
+            say_report(report, short=True)
+        _say_written(document)
+
+    return Answer(document, shown)
 
 
 def _say_written(document: Mapping[str, Any]) -> None:

@@ -11,7 +11,7 @@ from typing import Any, Final
 import hubzarr as hub
 from hubzarr.cli import show
 from hubzarr.cli.command import Answer, Command, flag, option, positional, store_options
-from hubzarr.storage.probing import Check, Report
+from hubzarr.storage.probing import Report
 
 __all__ = ["COMMANDS", "examined", "say_report"]
 
@@ -34,8 +34,8 @@ def _doctor(args: argparse.Namespace) -> Answer:
 
 def examined(place: str, options: Mapping[str, Any], processes: int) -> Report:
     """A report, with a line on the terminal that says what is being tried."""
-    with _telling(place) as told:
-        return hub.doctor(place, storage_options=options, processes=processes, told=told)
+    with _telling(place) as begun:
+        return hub.doctor(place, storage_options=options, processes=processes, begun=begun)
 
 
 def say_report(report: Report, *, short: bool = False) -> None:
@@ -49,7 +49,7 @@ def say_report(report: Report, *, short: bool = False) -> None:
 
 
 @contextlib.contextmanager
-def _telling(place: str) -> Iterator[Callable[[Check], None] | None]:
+def _telling(place: str) -> Iterator[Callable[[str], None] | None]:
     if not sys.stderr.isatty():
         yield None
         return
@@ -57,9 +57,7 @@ def _telling(place: str) -> Iterator[Callable[[Check], None] | None]:
 
     console = Console(stderr=True, markup=False, highlight=False)
     with console.status(f"trying out {place or 'the default root'} …") as status:
-        yield lambda check: status.update(
-            f"trying out {place or 'the default root'}: {check.name} ✓"
-        )
+        yield lambda name: status.update(f"trying out {place or 'the default root'}: {name} …")
 
 
 COMMANDS: Final = (

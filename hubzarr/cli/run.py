@@ -25,6 +25,7 @@ from hubzarr.cli import (
 from hubzarr.cli.advice import in_arguments
 from hubzarr.cli.command import Answer, Argument, Command, UsageError, flag, option, positional
 from hubzarr.cli.completion import SCRIPTS, SHELLS, candidates
+from hubzarr.config import get_config, is_root_name, refuse_unknown_root
 from hubzarr.errors import ConflictError, ExistsError, HubzarrError, NotFoundError, SealedError
 
 __all__ = ["COMMANDS", "build_parser", "main"]
@@ -171,7 +172,7 @@ def _run(words: list[str]) -> int:
         return _USAGE
     try:
         if args.root is not None:
-            hub.configure(root=args.root)
+            hub.configure(root=_known_root(args.root))
         answer: Answer = args.run(args)
     except UsageError as error:
         return _failed(args, "usage", str(error), _USAGE)
@@ -185,6 +186,13 @@ def _run(words: list[str]) -> int:
         answer.show()
     sys.stdout.flush()
     return answer.code
+
+
+def _known_root(text: str) -> str:
+    """A root, URL or folder; a bare word has to be there, as it may be mistyped."""
+    if is_root_name(text) and text not in get_config().roots and not os.path.isdir(text):
+        refuse_unknown_root(text)
+    return text
 
 
 def _command(name: str) -> Command:

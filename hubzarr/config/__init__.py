@@ -40,6 +40,7 @@ from hubzarr.config.settings import (
     get_config,
     merged_options,
     options_for,
+    refuse_unknown_root,
     reset_config,
 )
 from hubzarr.config.writing import changed_text, write_file
@@ -58,6 +59,7 @@ __all__ = [
     "merged_options",
     "options_for",
     "parse_bytes",
+    "refuse_unknown_root",
     "reset_config",
     "secrets_in",
     "user_folder",

@@ -13,7 +13,15 @@ from hubzarr.config.checks import check_root
 from hubzarr.config.secrets import is_secret
 from hubzarr.errors import InvalidError
 
-__all__ = ["Root", "check_root_name", "is_root_name", "nearest_root", "parse_roots", "roots_of"]
+__all__ = [
+    "Root",
+    "check_root_name",
+    "is_root_name",
+    "is_same_kind",
+    "nearest_root",
+    "parse_roots",
+    "roots_of",
+]
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,63}")
 # Folders of a repository, and what a URL or a setting could be taken for.
@@ -163,6 +171,18 @@ def nearest_root(url: str, roots: Mapping[str, Root]) -> Root | None:
         if inside and len(top) > length:
             found, length = root, len(top)
     return found
+
+
+def is_same_kind(url: str, other: str) -> bool:
+    """Whether two URLs are of the same kind of store, which takes the same options.
+
+    Examples
+    --------
+    >>> is_same_kind("s3://lab/a", "s3a://b"), is_same_kind("s3://lab", "/lab")
+    (True, False)
+    """
+    first, second = (_canonical(place).partition("://")[0] for place in (url, other))
+    return first == second
 
 
 def _canonical(url: str) -> str:

@@ -7,14 +7,21 @@ import os
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NoReturn
 
 from hubzarr.config.checks import CHECKS, check_root
 from hubzarr.config.file import line_of, read_file
 from hubzarr.config.places import config_path, default_author, default_root
-from hubzarr.config.roots import Root, is_root_name, nearest_root, parse_roots, roots_of
+from hubzarr.config.roots import (
+    Root,
+    is_root_name,
+    is_same_kind,
+    nearest_root,
+    parse_roots,
+    roots_of,
+)
 from hubzarr.config.secrets import is_credential
-from hubzarr.errors import InvalidError
+from hubzarr.errors import InvalidError, NotFoundError
 
 __all__ = [
     "Config",
@@ -22,6 +29,7 @@ __all__ = [
     "get_config",
     "merged_options",
     "options_for",
+    "refuse_unknown_root",
     "reset_config",
 ]
 
@@ -174,6 +182,23 @@ def _with_region(url: str, options: dict[str, Any]) -> dict[str, Any]:
     return options
 
 
+def refuse_unknown_root(word: str, what: str = "root or folder") -> NoReturn:
+    """Raise the error for a word that names nothing, with the roots that there are.
+
+    Examples
+    --------
+    >>> refuse_unknown_root("nosuch")
+    Traceback (most recent call last):
+    ...
+    hubzarr.errors.NotFoundError: there is no root or folder 'nosuch'; configured roots: ...
+    """
+    known = ", ".join(sorted(get_config().roots)) or "none"
+    raise NotFoundError(
+        f"there is no {what} {word!r}; configured roots: {known}. A folder that is to be made is "
+        f"called './{word}', and `hubzarr configure` adds a root"
+    )
+
+
 class _State:
     """What `configure` changed, and the settings that were in force last."""
 
@@ -225,8 +250,10 @@ def _gather(changes: Mapping[str, Any]) -> Config:
 
 
 def _moved(root: Root | None, name: str, url: str) -> Root:
-    """A root at another URL; its options stay."""
-    return Root(name, url) if root is None else replace(root, url=url)
+    """A root at another URL; its options stay, as long as they can mean the same there."""
+    if root is None or not is_same_kind(root.url, url):
+        return Root(name, url)
+    return replace(root, url=url)
 
 
 def _from_environment() -> dict[str, Any]:

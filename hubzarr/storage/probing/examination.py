@@ -32,7 +32,11 @@ class Examination:
     """One examination of a store: a folder of its own, and what was found so far."""
 
     def __init__(
-        self, storage: Storage, options: Mapping[str, Any], told: Callable[[Check], None] | None
+        self,
+        storage: Storage,
+        options: Mapping[str, Any],
+        told: Callable[[Check], None] | None,
+        begun: Callable[[str], None] | None = None,
     ) -> None:
         self.storage = storage
         self.options = options
@@ -42,6 +46,7 @@ class Examination:
         self.figures: dict[str, float | None] = {}
         self.gone = False
         self._told = told
+        self._begun = begun
 
     @property
     def only_reads(self) -> bool:
@@ -55,6 +60,8 @@ class Examination:
     def run(self, name: str, check: Callable[[Examination], str], *, timed: bool = True) -> bool:
         """Do one check; return whether it was passed or does not apply."""
         ok: bool | None = True
+        if self._begun is not None:
+            self._begun(name)
         try:
             if self.gone:
                 raise SkippedError("not tried")

@@ -27,6 +27,7 @@ def probe(
     processes: int = 0,
     open_again: tuple[Any, ...] = (),
     told: Callable[[Check], None] | None = None,
+    begun: Callable[[str], None] | None = None,
 ) -> Report:
     """Try out a storage; whatever is written there is deleted at the end, on Ctrl-C too.
 
@@ -43,8 +44,10 @@ def probe(
         A function and its arguments by which each of them opens the storage.
     told : callable, optional
         Called with each check as it ends.
+    begun : callable, optional
+        Called with the name of each check as it begins.
     """
-    exam = Examination(storage, dict(options or {}), told)
+    exam = Examination(storage, dict(options or {}), told, begun)
     absent = isinstance(storage, LocalStorage) and not os.path.exists(storage.root)
     try:
         listed = exam.run("list", lists)
