@@ -7,6 +7,7 @@ at all on Google, listings that never expire. Each is set here, unless the calle
 from __future__ import annotations
 
 import json
+import logging
 import os
 import threading
 from collections.abc import Callable, Mapping
@@ -96,20 +97,36 @@ def new_filesystem(
 
         fs = GCSFileSystem(**(rest | fixed))
         if not retrying:
-            _without_retries(fs)
+            _without_google_retries(fs)
         return fs, str(fs._strip_protocol(url))
     fs, base = url_to_fs(url, **(rest | fixed))
     if protocol in _S3:
         # It counts upon the retries of the client below it, for what that does not retry.
         fs.retries = min(3, 1 + patience.retries)
+    if protocol in _AZURE and not retrying:
+        _without_azure_retries(fs)
     return fs, base
 
 
-def _without_retries(fs: Any) -> None:
+def _without_google_retries(fs: Any) -> None:
     """Let gcsfs send each request once: it has no setting for its six attempts."""
     once = getattr(type(fs)._request, "__wrapped__", None)
     if once is not None:
         fs._request = MethodType(once, fs)
+
+
+def _without_azure_retries(fs: Any) -> None:
+    """Let Azure's client send each request once: it pauses for 15 s and more in between."""
+    policy = getattr(getattr(fs.service_client, "_config", None), "retry_policy", None)
+    if policy is not None:
+        policy.total_retries = 0
+
+
+def _quieten(logger: str) -> None:
+    """Keep a library from printing tracebacks of what our errors say, unless someone wants it."""
+    found = logging.getLogger(logger)
+    if found.level == logging.NOTSET:
+        found.setLevel(logging.CRITICAL)
 
 
 def _prepare_s3(options: dict[str, Any], patience: Patience) -> None:
@@ -126,6 +143,7 @@ def _prepare_s3(options: dict[str, Any], patience: Patience) -> None:
 
 
 def _prepare_google(options: dict[str, Any], patience: Patience) -> None:
+    _quieten("gcsfs")
     options.pop("region", None)  # a bucket knows its own
     if options.pop("anon", False):
         options.setdefault("token", "anon")
@@ -133,6 +151,7 @@ def _prepare_google(options: dict[str, Any], patience: Patience) -> None:
 
 
 def _prepare_azure(options: dict[str, Any], patience: Patience) -> None:
+    _quieten("azure.identity")
     options.pop("region", None)
     options.setdefault("connection_timeout", round(max(1, patience.connect)))
     options.setdefault("read_timeout", round(max(1, patience.timeout)))

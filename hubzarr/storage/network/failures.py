@@ -35,9 +35,12 @@ _QUERY: Final = re.compile(r"\?[^\s\"'<>]*")
 # Each pattern is searched in what a client says; the first that is found counts.
 _FAULTS: Final = {
     "region": re.compile(r"redirect without LOCATION|incorrectly configured region", re.I),
+    "tls": re.compile(r"InvalidContentType|WRONG_VERSION_NUMBER|record layer failure", re.I),
     "dns": re.compile(r"dns error|failed to lookup|name resolution|ConnectorDNS|gaierror", re.I),
+    # "ssl" alone is in every message of aiohttp.
+    "certificate": re.compile(r"certificate|SSL validation failed", re.I),
     "refused": re.compile(r"refused|ClientConnectorError|EndpointConnection|Connect,", re.I),
-    "certificate": re.compile(r"certificate|\bssl\b|CertificateError", re.I),
+    "encryption": re.compile(r"\bssl\b|\btls\b", re.I),
     "timeout": re.compile(r"TimedOut|timed out|Time-?outError|(?<!retry_)\btimeout\b", re.I),
     "dropped": re.compile(
         r"reset|IncompleteMessage|closed before|body error|ServerDisconnected|PayloadError"
@@ -47,7 +50,7 @@ _FAULTS: Final = {
     "damaged": re.compile(r"invalid (list response|utf-8)|ChecksumError|ResponseParserError", re.I),
     "credentials": re.compile(
         r"NoCredentials|unable to locate credentials|credential.{0,40}not (found|configured)"
-        r"|DefaultCredentialsError|token request|RefreshError",
+        r"|DefaultCredentialsError|token request|RefreshError|AzureCredential failed",
         re.I,
     ),
 }
@@ -67,7 +70,7 @@ _WRONG_REGION: Final = frozenset(
 _CLOCK: Final = frozenset({"RequestTimeTooSkewed"})
 _UNREACHABLE: Final = frozenset({"dns", "refused"})
 _PASSING: Final = _UNREACHABLE | {"timeout", "dropped", "damaged"}
-_FINAL: Final = frozenset({"EACCES", "EPERM", "ENOENT", "EROFS", "clock", "region"})
+_FINAL: Final = frozenset({"EACCES", "EPERM", "ENOENT", "EROFS", "clock", "region", "tls"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +181,7 @@ def _advice(failure: Failure, where: str) -> tuple[str, str]:
         return "EACCES", f"the credentials have expired ({what}): renew them, then try again"
     if code in _REFUSED_KEYS or status == 401:
         return "EACCES", (
-            f"the store refuses the credentials ({what}): check key, secret, token or profile, "
+            f"the store refuses the credentials ({what}): check {_means(where)[0]}, "
             "and the endpoint"
         )
     if code in _WRONG_REGION or fault == "region" or status in (301, 307, 308):
@@ -197,22 +200,25 @@ def _advice(failure: Failure, where: str) -> tuple[str, str]:
         )
     if status is not None and status >= 500:
         return code or str(status), f"the store failed ({what}): try again later"
-    return _of_connection(failure, what)
+    return _of_connection(failure, what, where)
 
 
-def _of_connection(failure: Failure, what: str) -> tuple[str, str]:
+def _of_connection(failure: Failure, what: str, where: str) -> tuple[str, str]:
     tried = f" ({what})" if what else ""
     advices = {
         "dns": "its host is unknown{}: check the endpoint and the network",
         "refused": "no connection to its host{}: check the endpoint and the network",
+        "tls": "its host does not speak TLS{}: write http:// instead of https:// in the endpoint, "
+        "or correct its port",
+        "encryption": "no encrypted connection to its host{}: check the endpoint",
         "certificate": "the certificate of its host is not trusted{}: check the endpoint, or "
         "name your own authority's certificate",
         "timeout": "the store does not answer{}: check the network, then try again, or allow "
         "more with timeout=",
         "dropped": "the connection broke{}: check the network, then try again",
         "damaged": "the answer was damaged on its way{}: check the network, then try again",
-        "credentials": "no credentials were found{}: give key and secret, a token or a profile, "
-        "set them in the environment, or pass anon=True for public data",
+        "credentials": f"no credentials were found{{}}: {_means(where)[1]}, or pass anon=True "
+        "for public data",
     }
     advice = advices.get(failure.fault)
     if advice is not None:
@@ -221,6 +227,26 @@ def _of_connection(failure: Failure, what: str) -> tuple[str, str]:
     return failure.code or str(failure.status or "unknown"), (
         f"{what or failure.text}: check the address, the credentials and the network, "
         "then try again"
+    )
+
+
+def _means(where: str) -> tuple[str, str]:
+    """What proves to this kind of store who asks, and how to give it."""
+    protocol = where.partition("://")[0]
+    if protocol in ("az", "abfs", "abfss"):
+        return "account_name, account_key or sas_token", (
+            "give account_key, sas_token or connection_string, set AZURE_STORAGE_ACCOUNT_KEY, "
+            "sign in with 'az login'"
+        )
+    if protocol in ("gs", "gcs"):
+        return "token and project", (
+            "give token, the path of a service account's key, set "
+            "GOOGLE_APPLICATION_CREDENTIALS, sign in with 'gcloud auth application-default login'"
+        )
+    if protocol in ("http", "https"):
+        return "headers", "give headers"
+    return "key, secret, token or profile", (
+        "give key and secret, a token or a profile, set them in the environment"
     )
 
 
@@ -261,6 +287,8 @@ def _status_of(error: BaseException) -> int | None:
                 value = int(value)
             if isinstance(value, int) and 300 <= value < 600:
                 return value
+        if type(cause).__name__ == "ProxyError" and not str(cause):  # gcsfs
+            return 502
         if isinstance(cause, OSError) and str(cause).startswith("Forbidden"):  # gcsfs
             return 403
     return None

@@ -284,7 +284,16 @@ class ObjectStorage:
         return open_client(self._plan, patience, patience.for_upload(size), retries)
 
     def _ask[T](self, ask: Callable[[Any], T], size: int = 0) -> T:
-        return interruptible(lambda: ask(self._client(size)))
+        try:
+            return interruptible(lambda: ask(self._client(size)))
+        except BaseException as error:
+            if type(error).__name__ != "PanicException":  # which is no Exception
+                raise
+            raise StorageError(
+                f"obstore failed inside while it asked {self.url!r}: check the endpoint, or pass "
+                "transport='fsspec'",
+                reason="panic",
+            ) from None
 
     def _read[T](self, path: str, ask: Callable[[Any], T], verb: str = "read") -> T | None:
         """Ask the store; None means that the object or directory is missing."""

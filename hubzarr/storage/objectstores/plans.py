@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -189,11 +190,18 @@ def _s3_endpoint(endpoint: str, bucket: str, *, virtual: bool) -> dict[str, Any]
     endpoint = _checked_endpoint(endpoint)
     if virtual:
         scheme, _, host = endpoint.partition("://")
+        if _is_address(host):  # which no bucket can precede
+            raise _Unknown
         endpoint = f"{scheme}://{bucket}.{host}"
     found = {"endpoint": endpoint, "virtual_hosted_style_request": virtual}
     if _environment("AWS_ENDPOINT_URL_S3"):  # it would win over what is said here
         found["aws_endpoint_url_s3"] = endpoint
     return found
+
+
+def _is_address(host: str) -> bool:
+    name = urlsplit(f"//{host}").hostname or ""
+    return ":" in name or name.replace(".", "").isdigit()
 
 
 def _verification(verify: Any) -> dict[str, Any]:
@@ -346,6 +354,12 @@ def _checked_endpoint(endpoint: str) -> str:
         raise InvalidError(
             f"bad endpoint {endpoint!r}: expected a URL such as 'https://minio.lab:9000'"
         )
+    try:
+        has_host = bool(urlsplit(endpoint).hostname) and urlsplit(endpoint).port != 0
+    except ValueError:
+        has_host = False
+    if not has_host or re.search(r"\s", endpoint):
+        raise InvalidError("bad endpoint: its host or port makes no sense")
     if "@" in urlsplit(endpoint).netloc:
         raise InvalidError("the endpoint contains a password: pass key and secret instead")
     return endpoint.rstrip("/")
