@@ -10,6 +10,7 @@ from hubzarr.config import get_config
 from hubzarr.errors import InvalidError, UnsupportedError
 from hubzarr.storage.base import Storage
 from hubzarr.storage.filesystems.remote import FsspecStorage
+from hubzarr.storage.network.options import check_options
 from hubzarr.storage.objectstores.clients import installed
 from hubzarr.storage.objectstores.http import HttpStorage
 from hubzarr.storage.objectstores.objects import ObjectStorage
@@ -43,6 +44,7 @@ def open_remote(url: str, options: Mapping[str, Any], *, single_writer: bool = F
     transport = rest.pop("transport", None) or get_config().transport
     if transport not in _TRANSPORTS:
         raise InvalidError(f"bad transport {transport!r}: expected one of {', '.join(_TRANSPORTS)}")
+    check_options(url, rest)
     protocol = url.partition("://")[0].lower()
     if transport == "auto" and (_is_emulated(protocol, rest) or not installed()):
         transport = "fsspec"

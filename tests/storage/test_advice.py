@@ -9,6 +9,7 @@ import pytest
 from hubzarr.errors import InvalidError, StorageError
 from hubzarr.storage import FsspecStorage, ObjectStorage, open_storage
 from hubzarr.storage.network.failures import Failure, explained
+from hubzarr.storage.network.options import check_options
 from hubzarr.storage.objectstores import objects
 from tests.storage.scripted import scripted
 
@@ -78,3 +79,42 @@ def test_clients_of_python_neither_retry_nor_print(caplog):
     with pytest.raises(StorageError, match=r"no connection.*tried 2 times"):
         storage.get("a")
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+@pytest.mark.parametrize(
+    ("url", "option", "hint"),
+    [
+        ("s3://lab/x", "endpont", "did you mean 'endpoint_url'"),
+        ("S3://lab/x", "retrys", "did you mean 'retries'"),
+        ("s3://lab/x", "walrus", r"Known ones are .*'?anon'?, .*secret"),
+        ("gs://lab/x", "projct", "did you mean 'project'"),
+        ("az://lab/x", "acount_key", "did you mean 'account_key'"),
+        ("https://lab/x", "header", "did you mean 'headers'"),
+    ],
+)
+@pytest.mark.parametrize("transport", ["auto", "fsspec"])
+def test_misspelled_options(url, option, hint, transport):
+    with pytest.raises(InvalidError, match=f"unknown option '{option}' for .*{hint}") as caught:
+        open_storage(url, {option: "hunter2", "transport": transport})
+    assert "hunter2" not in str(caught.value)
+
+
+def test_options_that_libraries_pass_on_are_left_to_them():
+    check_options("az://lab/x", {"exclude_managed_identity_credential": True})
+    check_options("https://lab/x", {"ssl": False, "auth": None, "get_client": None})
+    check_options("s3://lab/x", {"version_aware": False, "timeout": 3, "profile": "lab"})
+    check_options("sftp://host/x", {"anything": 1})
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"key": "hunter2"}, "'key' without 'secret'"),
+        ({"secret": "hunter2"}, "'secret' without 'key'"),
+        ({"client_kwargs": {"aws_access_key_id": "hunter2"}}, "'key' without 'secret'"),
+    ],
+)
+def test_half_a_pair_of_keys(options, said):
+    with pytest.raises(InvalidError, match=said) as caught:
+        open_storage("s3://lab/x", options)
+    assert "hunter2" not in str(caught.value)
