@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,12 +10,14 @@ import numpy as np
 import hubzarr as hub
 from hubzarr.cli import show
 from hubzarr.cli.selection import Item
+from hubzarr.datasets.layout import BYTES, INDEX, LARGE, STATISTICS
 from hubzarr.errors import HubzarrError, InvalidError
 from hubzarr.wording import say_bytes
 
 __all__ = [
     "describe",
     "rows_of",
+    "say_changes",
     "say_shapes",
     "show_info",
     "show_statistics",
@@ -47,6 +49,60 @@ def tensor_documents(ds: hub.DatasetView) -> list[dict[str, Any]]:
             }
         )
     return found
+
+
+def say_changes(changes: Mapping[str, Mapping[str, Any]], tensors: Collection[str]) -> str:
+    """What a commit of a dataset changed, in rows of tensors.
+
+    Examples
+    --------
+    >>> stored = {"image/index": {"appended": 3}, "image/bytes": {"appended": 8388608}}
+    >>> say_changes(stored | {"label": {"appended": 3, "cells": 1}}, ["image", "label"])
+    'image, label: 3 rows'
+    """
+    found: dict[str, list[str]] = {}
+    for path, what in changes.items():
+        tensor = _tensor_of(path, tensors)
+        words = found.setdefault(tensor, [])
+        if path == tensor or path == f"{tensor}/{INDEX}":
+            words += [word for word in _said_of(what) if word not in words]
+        elif not {"created", "cells"}.isdisjoint(what) and not words:
+            words.append("values")
+    together: dict[str, list[str]] = {}
+    for tensor, words in found.items():
+        if len(words) > 1 and "values" in words:
+            words.remove("values")
+        together.setdefault(", ".join(words), []).append(tensor)
+    return "; ".join(
+        (f"{_listed(names)}: " if any(names) else "") + words for words, names in together.items()
+    )
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Names of tensors, the first few of many."""
+    more = len(names) - 4
+    return ", ".join(names) if more < 2 else f"{', '.join(names[:4])} and {more} more"
+
+
+def _tensor_of(path: str, tensors: Collection[str]) -> str:
+    """The tensor that a stored array belongs to: samples of any shape take several."""
+    above, _, name = path.rpartition("/")
+    if name in (INDEX, BYTES, STATISTICS) and path not in tensors:
+        return above
+    group, _, folder = above.rpartition("/")
+    return group if folder == LARGE and path not in tensors else path
+
+
+def _said_of(what: Mapping[str, Any]) -> list[str]:
+    """What changed of one tensor."""
+    rows = what.get("appended")
+    words = [f"{rows:,} row{'s' * (rows != 1)}"] if rows else []
+    if not rows and what.get("cells"):
+        words.append("values")
+    if not rows and "shape" in what:
+        words.append("shape")
+    others = (key for key, value in what.items() if value not in (False, None))
+    return [*words, *(key for key in others if key not in ("appended", "cells", "shape"))]
 
 
 def describe(ds: hub.Dataset) -> dict[str, Any]:

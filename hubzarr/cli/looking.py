@@ -125,9 +125,15 @@ def _log(args: argparse.Namespace) -> Answer:
         "version": a.version,
         "commits": list(map(commit_document, commits)),
     }
+
+    def said(commit: Commit) -> str:
+        if isinstance(a, hub.Dataset):
+            return datasets.say_changes(commit.changes, a.tensors)
+        return _changes(commit.changes)
+
     rows = [
         (
-            c.address, c.id, show.say_time(c.time), c.author, _changes(c.changes),
+            c.address, c.id, show.say_time(c.time), c.author, said(c),
             c.message or what_it_did(c),
         )
         for c in commits
@@ -148,7 +154,7 @@ def what_it_did(commit: Commit) -> str:
 
 
 def _changes(changes: dict[str, dict[str, Any]]) -> str:
-    """``1,024 cells, shape; labels: 3 rows``, from the summary that a commit carries."""
+    """``1,024 cells, shape``, from the summary that a commit carries."""
     parts = []
     for path, what in changes.items():
         words = [

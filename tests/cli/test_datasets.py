@@ -102,6 +102,8 @@ def test_info_of_a_plain_zarr_group(run: Run) -> None:
 
 def test_log_and_diff(run: Run, pets: hub.Dataset) -> None:
     commits = document(run, "log", "alice/pets")["commits"]
+    assert "appended" not in (shown := run("log", "alice/pets")[1])
+    assert " rows" in shown
     assert [c["message"] for c in commits] == ["tom is a dog", "three pets", "created"]
     changed = document(run, "diff", "alice/pets")
     assert changed["changed"] is True
