@@ -19,6 +19,7 @@ from hubzarr.session.autosync import sync_place
 from hubzarr.session.opening import existing_versions
 from hubzarr.session.place import Options
 from hubzarr.storage import Storage, open_storage
+from hubzarr.storage.base import is_read_only
 from hubzarr.storage.below import StorageBelow
 from hubzarr.storage.cache.cached import CachedStorage
 from hubzarr.threads import map_all
@@ -178,6 +179,8 @@ def _shelf(prefix: str, options: Options) -> _Shelf:
 
 def _repositories(shelf: _Shelf) -> builtins.list[str]:
     """Folders that are repositories; "" is the whole storage, if it may be one."""
+    if shelf.folder and is_read_only(shelf.root):
+        shelf.root.list_dir("")  # raises on a web server that lists nothing
     found: builtins.list[str] = []
     level = [shelf.folder]
     while level:

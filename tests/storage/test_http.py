@@ -126,6 +126,24 @@ def test_lists_are_refused_where_all_must_be_there(transport):
             list(storage.list_all("d"))
 
 
+@BOTH
+def test_a_server_that_lists_nothing_says_so(transport):
+    with scripted(_exact) as (endpoint, _):
+        options = {"transport": transport}
+        for look in (hub.list, hub.catalog):
+            with pytest.raises(UnsupportedError, match=r"lists nothing.*hub\.load\('http"):
+                look(f"{endpoint}/hub", storage_options=options)
+        hub.configure(roots={"web": {"url": f"{endpoint}/hub"} | options})
+        for prefix in ("web", "web/lab"):
+            with pytest.raises(UnsupportedError, match="lists nothing"):
+                hub.list(prefix)
+        report = hub.doctor(f"{endpoint}/hub", storage_options=options)
+        assert report.verdict == "read-only"
+        found = {check.name: check for check in report.checks}
+        assert found["list"].ok is None
+        assert "no listing" in found["list"].detail
+
+
 def test_headers_are_sent():
     with scripted(_exact) as (endpoint, log):
         storage = HttpStorage(f"{endpoint}/hub", {"headers": {"X-Lab": "7"}})

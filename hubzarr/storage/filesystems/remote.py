@@ -179,6 +179,12 @@ class FsspecStorage:
             name = self._below(entry["name"], path)
             if name and not name.startswith(_TEMPORARY):
                 found.add(name + "/" if entry["type"] == "directory" else name)
+        if not (found or path) and self.protocol in _HTTP:
+            raise UnsupportedError(
+                f"can't list {self.url!r}: this web server lists nothing there; name the array "
+                "or dataset itself, such as "
+                f"hub.load({self.url + '/name'!r})"
+            )
         return sorted(name for name in found if name > after)[:limit]
 
     def list_all(self, prefix: str) -> Iterator[str]:

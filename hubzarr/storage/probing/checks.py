@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
-from hubzarr.errors import HubzarrError
+from hubzarr.errors import HubzarrError, UnsupportedError
 from hubzarr.storage.local import LocalStorage
 from hubzarr.storage.probing.clock import skew
 from hubzarr.storage.probing.examination import Examination, FailedError, SkippedError
@@ -50,7 +50,12 @@ def _short(value: object) -> str:
 
 def lists(exam: Examination) -> str:
     """Look at the top of the store."""
-    names = exam.storage.list_dir("")
+    try:
+        names = exam.storage.list_dir("")
+    except UnsupportedError as error:
+        if exam.only_reads:
+            raise SkippedError("no listing: arrays and datasets are loaded by name") from error
+        raise
     return f"{len(names):,} name{'s' * (len(names) != 1)} at the top"
 
 
@@ -61,7 +66,10 @@ def reads(exam: Examination) -> str:
             return "a version"
     path = ""
     for _ in range(_DEPTH):  # never a listing of everything: it may be a big store
-        names = exam.storage.list_dir(path)
+        try:
+            names = exam.storage.list_dir(path)
+        except UnsupportedError:
+            names = []
         if not names:
             break
         path = f"{path}/{names[0]}".strip("/")
