@@ -351,3 +351,41 @@ def test_buckets_that_can_not_be_made(s3, tmp_path):
     (tmp_path / "file").write_text("x")
     with pytest.raises(StorageError, match="can't create"):
         create_bucket(str(tmp_path / "file" / "x"))
+
+
+def test_no_empty_file_is_left_after_an_error(run, config_file, monkeypatch):
+    monkeypatch.setenv("HUBZARR_CONFIG", str(config_file.parent / "other.toml"))
+    run(code=2)
+    run("--show")
+    assert not (config_file.parent / "other.toml").exists()
+
+
+def test_the_verdict_is_shown_without_questions_too(run, tmp_path):
+    words = ("--folder", tmp_path / "shelf", "--name", "lab", "--yes")
+    assert "many writers" in run(*words)
+    assert "many writers" not in run(*words, "--no-check")
+
+
+def test_the_default_root_stays_the_default_when_repeated(run, config_file, tmp_path):
+    run("--folder", tmp_path / "one", "--name", "lab", "--yes")
+    for _ in range(2):
+        out = run("--folder", tmp_path / "two", "--name", "lab", "--yes")
+        assert "is the default root now" in out
+        assert "hubzarr ls\n" in out
+    assert get_config().root == str(tmp_path / "two")
+
+
+def test_mistyped_roots_are_told(run, capsys, tmp_path, monkeypatch):
+    run("--folder", tmp_path / "one", "--name", "lab", "--yes")
+    monkeypatch.chdir(tmp_path)
+    for words in (["--root", "nosuch", "ls"], ["doctor", "nosuch"]):
+        assert main(words) == 3
+        told = capsys.readouterr().err
+        assert "'nosuch'; configured roots: lab. A folder" in told
+        assert "'./nosuch'" in told
+    assert main(["--root", "./nosuch", "ls"]) == 0
+    (tmp_path / "there").mkdir()
+    hub.array((2,), "x").close()
+    assert main(["--root", "there", "ls"]) == 0
+    assert main(["doctor", "there", "--quick"]) == main(["doctor", "x", "--quick"]) == 0
+    assert f"{tmp_path}/one/x" in capsys.readouterr().out

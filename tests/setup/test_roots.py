@@ -66,6 +66,13 @@ def test_the_environment_wins(config_file, monkeypatch, tmp_path):
     assert configure(root=None, roots=None).root == f"{tmp_path}/new"
 
 
+def test_a_root_that_moves_to_another_kind_of_store_drops_its_options(config_file, monkeypatch):
+    write(config_file, "[roots.prod]\nurl = 's3://b/h'\nendpoint_url = 'http://127.0.0.1:9'\n")
+    for url, kept in (("/local", False), ("gs://b", False), ("s3a://other", True)):
+        monkeypatch.setenv("HUBZARR_ROOTS", f"prod={url}")
+        assert bool(get_config().roots["prod"].options) == kept
+
+
 def test_a_word_that_names_no_root_is_a_folder(config_file, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     assert configure(root="prod").root == str(tmp_path / "prod")
