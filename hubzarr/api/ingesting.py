@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
 from hubzarr.api.datasets import dataset
+from hubzarr.api.opening import load
 from hubzarr.datasets import Dataset
+from hubzarr.errors import InvalidTypeError
 from hubzarr.ingesting.ingest import ingest_into
 from hubzarr.ingesting.opening import source_of
 from hubzarr.ingesting.record import IngestReport, records_in
@@ -122,8 +125,15 @@ def ingest(
     return ds
 
 
-def ingest_report(ds: Dataset) -> list[IngestReport]:
+def ingest_report(ds: Dataset | str, *, storage_options: Options = None) -> list[IngestReport]:
     """What was ingested into a dataset, and what was skipped and why.
+
+    Parameters
+    ----------
+    ds : Dataset or str
+        A dataset or the name of one.
+    storage_options : mapping, optional
+        With a name: options of its store.
 
     Returns
     -------
@@ -137,5 +147,12 @@ def ingest_report(ds: Dataset) -> list[IngestReport]:
     >>> [report] = ingest_report(ds)
     >>> report.rows, report.skipped
     (2, 0)
+    >>> ingest_report("examples/ages") == [report]
+    True
     """
+    if isinstance(ds, str | os.PathLike):
+        name = ds
+        ds = load(name, "r", storage_options=storage_options)
+        if not isinstance(ds, Dataset):
+            raise InvalidTypeError(f"{str(name)!r} is an array: only datasets have such reports")
     return [record.report() for record in records_in(ds.info)]
