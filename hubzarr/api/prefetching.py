@@ -16,7 +16,7 @@ from hubzarr.datasets.ragged import RaggedColumn
 from hubzarr.datasets.rows import Rows, as_numbers
 from hubzarr.errors import InvalidError, InvalidTypeError, OfflineError, StorageError
 from hubzarr.indexing import apply, identity
-from hubzarr.names import DEFAULT_VERSION, parse_name
+from hubzarr.names import DEFAULT_VERSION, parse_name, parse_point
 from hubzarr.progress import progress
 from hubzarr.session import Session
 from hubzarr.session.place import Options, session_of, storage_of
@@ -115,8 +115,10 @@ def prefetch(what: Any, *, storage_options: Options = None) -> PrefetchReport:
     examples/near:main is on this machine: there is nothing to fetch
     """
     started = time.perf_counter()
+    pinned = False
     if isinstance(what, str):
         parsed = parse_name(what)
+        pinned = parsed.point is not None and isinstance(parse_point(parsed.point), str)
         storage = storage_of(parsed, storage_options)
         session = session_of(parsed, storage, "r", parsed.version or DEFAULT_VERSION)
     else:
@@ -128,7 +130,7 @@ def prefetch(what: Any, *, storage_options: Options = None) -> PrefetchReport:
     storage = _cached(session)
     before = storage.counters.copy()
     touched = Touched(session)
-    _add(touched, what)
+    _add(touched, what, pinned)
     nbytes = _fetch(touched, storage, f"prefetching {session.name}")
     fetched = (storage.counters - before).read_bytes
     seconds = time.perf_counter() - started
@@ -201,8 +203,8 @@ def _too_small(storage: CachedStorage, why: str) -> StorageError:
 # -- what a handle stands for ----------------------------------------------------
 
 
-def _add(touched: Touched, what: Any) -> None:
-    touched.add_commit()
+def _add(touched: Touched, what: Any, pinned: bool) -> None:
+    touched.add_commit(pinned)
     if isinstance(what, View):
         touched.add_view(what._array._path, what._transform())
     elif isinstance(what, Array):

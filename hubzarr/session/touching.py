@@ -20,6 +20,8 @@ from hubzarr.indexing import Transform, box_cells, identity, pieces
 from hubzarr.session.keyspace import loose_path
 from hubzarr.session.session import Session
 from hubzarr.session.state import is_array
+from hubzarr.storage.base import Storage
+from hubzarr.storage.cache.cached import CachedStorage
 from hubzarr.table.walk import written_blocks, written_leaves
 from hubzarr.threads import map_all
 
@@ -66,11 +68,15 @@ class Touched:
 
     # -- what is wanted ----------------------------------------------------------
 
-    def add_commit(self) -> None:
-        """Manifests, nodes and the log: what opening and looking around need."""
+    def add_commit(self, pinned: bool = False) -> None:
+        """Manifests, nodes and the log: what opening and looking around need.
+
+        A commit that is pinned by its id is opened without its version's newest one.
+        """
         session, commit = self.session, self.session.manifest.commit
-        head(session.storage, commit.version)
-        read_manifest(session.storage, commit.version, commit.number)
+        if not (pinned and _has_manifest(session.storage, commit.id)):
+            head(session.storage, commit.version)
+            read_manifest(session.storage, commit.version, commit.number)
         session.committed_nodes()
         _read_log(session)
 
@@ -204,6 +210,11 @@ def _checked(job: _Job) -> int:
         raise cells.lost(write_id, cell)
     cells.codec.check(data)
     return len(data)
+
+
+def _has_manifest(storage: Storage, commit: str) -> bool:
+    """Whether the disk cache holds the manifest of a commit."""
+    return isinstance(storage, CachedStorage) and storage.manifest_of(commit) is not None
 
 
 def _read_log(session: Session) -> None:

@@ -326,6 +326,18 @@ def test_a_pinned_commit_needs_no_request_at_all(url, server):
     assert not asked(server)
 
 
+def test_prefetch_of_a_pinned_commit_that_is_here_asks_for_nothing(url, server, offline):
+    name = f"{url}@{load(url, server).commit_id}"
+    first = hub.prefetch(name, storage_options=server.options)
+    assert first.fetched > 0
+    quiet(server)
+    again = hub.prefetch(name, storage_options=server.options)
+    assert (again.objects, again.nbytes, again.fetched) == (first.objects, first.nbytes, 0)
+    assert asked(server) == []
+    offline()
+    assert load(name, server, "r").sum() == expected().sum()
+
+
 @pytest.mark.parametrize(("kind", "transport"), [("s3", "fsspec"), ("gcs", "auto")])
 def test_other_stores_and_transports(request, kind, transport, offline):
     store = request.getfixturevalue(kind)
