@@ -134,10 +134,10 @@ def first_sample(remote):
 
 
 def commit(remote):
-    """Write one chunk of an array of 100,000 and commit."""
+    """Write one chunk of an array of 10,000 and commit."""
     rivals = [rival for rival in remote.rivals if rival.versioned]
     remote.near()
-    data = np.ones((100_000, 4), "f4")
+    data = np.ones((10_000, 4), "f4")
     arrays = {}
     for rival in rivals:
         arrays[rival.name] = rival.create(f"commit-{rival.name}", data.shape, "f4", (1, 4))
@@ -145,10 +145,10 @@ def commit(remote):
 
     def work(rival):
         remote.far()
-        row = int(np.random.default_rng().integers(100_000))
+        row = int(np.random.default_rng().integers(10_000))
         seconds, arrays[rival.name] = timed(lambda: rival.change(arrays[rival.name], row))
         remote.near()
-        return {"one chunk of 100,000": seconds}
+        return {"one chunk of 10,000": seconds}
 
     remote.add("R4 write and commit", *remote.turns(work, rivals))
 
