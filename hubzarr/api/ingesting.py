@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -150,9 +149,9 @@ def ingest_report(ds: Dataset | str, *, storage_options: Options = None) -> list
     >>> ingest_report("examples/ages") == [report]
     True
     """
-    if isinstance(ds, str | os.PathLike):
-        name = ds
-        ds = load(name, "r", storage_options=storage_options)
-        if not isinstance(ds, Dataset):
-            raise InvalidTypeError(f"{str(name)!r} is an array: only datasets have such reports")
+    if isinstance(ds, str):
+        found = load(ds, "r", storage_options=storage_options)
+        if not isinstance(found, Dataset):
+            raise InvalidTypeError(f"{ds!r} is an array: only datasets have such reports")
+        ds = found
     return [record.report() for record in records_in(ds.info)]
