@@ -404,3 +404,12 @@ def test_real_data_reads_back(path: str, rows: int):
                 assert all(map(np.array_equal, found.numpy(), value))
             else:
                 assert np.array_equal(found.numpy(), value)
+
+
+def test_reports_by_name(tmp_path):
+    name = str(tmp_path / "pets")
+    ds = hub.ingest(pd.DataFrame({"age": [3, 4]}), name)
+    assert hub.ingest_report(name) == hub.ingest_report(ds)
+    hub.array((2,), str(tmp_path / "a")).close()
+    with pytest.raises(InvalidTypeError, match="is an array: only datasets"):
+        hub.ingest_report(str(tmp_path / "a"))
