@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from hubzarr.arrays import Array
 from hubzarr.config import get_config
 from hubzarr.datasets import Dataset
-from hubzarr.errors import ExistsError, InvalidError, NotFoundError
+from hubzarr.errors import ExistsError, InvalidError, NotFoundError, UnsupportedError
 from hubzarr.history.manifest import Node
 from hubzarr.names import DEFAULT_VERSION, parse_name
 from hubzarr.session import Session, branching, create_version, open_session
@@ -16,6 +16,7 @@ from hubzarr.session.opening import existing_versions
 from hubzarr.session.place import Options, session_of, storage_of
 from hubzarr.session.state import is_array
 from hubzarr.session.store import VersionedStore
+from hubzarr.storage.base import is_read_only
 
 if TYPE_CHECKING:
     from hubzarr.session.branching import VersionInfo
@@ -157,4 +158,11 @@ def versions(name: str, *, storage_options: Options = None) -> list[VersionInfo]
     >>> [v.name for v in hub.versions("examples/several")]
     ['v0', 'v1']
     """
-    return branching.versions(storage_of(parse_name(name), storage_options))
+    storage = storage_of(parse_name(name), storage_options)
+    found = branching.versions(storage)
+    if not found and is_read_only(storage):
+        raise UnsupportedError(
+            f"can't tell the versions of {name!r}: nothing is there, or this web server lists "
+            "nothing; load a version by its name"
+        )
+    return found

@@ -137,6 +137,8 @@ def test_a_server_that_lists_nothing_says_so(transport):
         for prefix in ("web", "web/lab"):
             with pytest.raises(UnsupportedError, match="lists nothing"):
                 hub.list(prefix)
+        with pytest.raises(UnsupportedError, match="load a version by its name"):
+            hub.versions(f"{endpoint}/hub/lab/x", storage_options=options)
         report = hub.doctor(f"{endpoint}/hub", storage_options=options)
         assert report.verdict == "read-only"
         found = {check.name: check for check in report.checks}
