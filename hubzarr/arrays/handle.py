@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from hubzarr.errors import NotFoundError
 from hubzarr.history.versions import read_manifest
 from hubzarr.session import Session
-from hubzarr.session.forking import without_secrets_here
+from hubzarr.session.forks.forking import without_secrets_here
 from hubzarr.storage.base import Storage
 
 if TYPE_CHECKING:

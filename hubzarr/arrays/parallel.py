@@ -14,7 +14,7 @@ from hubzarr.arrays.values import fitted
 from hubzarr.errors import InvalidError
 from hubzarr.history.manifest import Commit
 from hubzarr.session import ArrayState, Session
-from hubzarr.session.forking import (
+from hubzarr.session.forks.forking import (
     Fork,
     Written,
     fork_session,

@@ -15,7 +15,7 @@ import numpy as np
 from hubzarr.arrays.values import elements
 from hubzarr.errors import InvalidError, InvalidTypeError, OutOfBoundsError
 from hubzarr.indexing import Box
-from hubzarr.session.forking import Fork, Written, combine, write_block
+from hubzarr.session.forks.forking import Fork, Written, combine, write_block
 from hubzarr.wording import say_bytes
 
 if TYPE_CHECKING:

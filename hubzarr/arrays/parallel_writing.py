@@ -27,7 +27,7 @@ from hubzarr.history.versions import read_manifest
 from hubzarr.indexing import apply, identity
 from hubzarr.progress import dask_progress
 from hubzarr.session import Session
-from hubzarr.session.forking import Fork, Written, fork_session, merge_forks
+from hubzarr.session.forks.forking import Fork, Written, fork_session, merge_forks
 
 if TYPE_CHECKING:
     import dask.array

@@ -24,7 +24,7 @@ from hubzarr.datasets.parallel import Room, Size, size_of, store
 from hubzarr.datasets.parallel_owner import Rooms
 from hubzarr.errors import HubzarrError, TransformError
 from hubzarr.media.extras import need
-from hubzarr.session.forking import open_fork
+from hubzarr.session.forks.forking import open_fork
 
 __all__ = ["open_cluster"]
 

@@ -16,8 +16,8 @@ import numpy as np
 
 from hubzarr.datasets.ragged import bytes_of, is_large, measured
 from hubzarr.htypes import Prepared, TensorSpec, restore
-from hubzarr.session.forking import Fork, ForkWriter, Written, open_fork
-from hubzarr.session.forking_writer import ForkedArray
+from hubzarr.session.forks.forking import Fork, ForkWriter, Written, open_fork
+from hubzarr.session.forks.writer import ForkedArray
 from hubzarr.stats import Rows
 from hubzarr.threads import map_all
 

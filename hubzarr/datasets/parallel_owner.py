@@ -27,7 +27,7 @@ from hubzarr.errors import ConflictError
 from hubzarr.history.manifest import Commit
 from hubzarr.indexing import apply, identity
 from hubzarr.session import Session
-from hubzarr.session.forking import Fork, fork_session, layout_of, merge_forks
+from hubzarr.session.forks.forking import Fork, fork_session, layout_of, merge_forks
 
 __all__ = ["Rooms", "write_columns"]
 

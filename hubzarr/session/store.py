@@ -39,8 +39,8 @@ from zarr.abc.store import (
 from zarr.core.buffer import Buffer, BufferPrototype, default_buffer_prototype
 
 from hubzarr.errors import InvalidError, InvalidTypeError
-from hubzarr.session.fork_gathering import Gathering
-from hubzarr.session.fork_keys import ForkKeys
+from hubzarr.session.forks.gathering import Gathering
+from hubzarr.session.forks.keys import ForkKeys
 from hubzarr.session.keys import node_path
 from hubzarr.session.keyspace import KeySpace
 from hubzarr.session.listing import delete_below, list_children, list_keys, size_below

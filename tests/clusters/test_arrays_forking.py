@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import hubzarr as hub
 from hubzarr.errors import ConflictError, InvalidError, InvalidTypeError, NotFoundError
-from hubzarr.session.forking import (
+from hubzarr.session.forks.forking import (
     Written,
     combine,
     fork_session,

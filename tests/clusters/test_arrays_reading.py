@@ -12,7 +12,7 @@ import hubzarr as hub
 from hubzarr.arrays import handle
 from hubzarr.arrays.handle import open_engine, source_of
 from hubzarr.errors import InvalidError, NotFoundError, StorageError
-from hubzarr.session.forking import without_secrets_here
+from hubzarr.session.forks.forking import without_secrets_here
 
 dask = pytest.importorskip("dask")
 da = pytest.importorskip("dask.array")

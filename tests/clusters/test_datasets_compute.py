@@ -15,7 +15,7 @@ from hubzarr.computing.batches import Batch, Column
 from hubzarr.computing.pace import Pace
 from hubzarr.datasets import parallel_owner
 from hubzarr.errors import NotFoundError, TransformError
-from hubzarr.session.forking import open_fork
+from hubzarr.session.forks.forking import open_fork
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 

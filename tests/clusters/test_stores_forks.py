@@ -17,9 +17,10 @@ from hypothesis import strategies as st
 
 import hubzarr as hub
 from hubzarr.errors import ClosedError, ConflictError, InvalidError, NotFoundError, ReadOnlyError
-from hubzarr.session import create_repository, fork_keys, open_session
-from hubzarr.session.fork_gate import Gate
-from hubzarr.session.fork_notes import Notes
+from hubzarr.session import create_repository, open_session
+from hubzarr.session.forks import keys as fork_keys
+from hubzarr.session.forks.gate import Gate
+from hubzarr.session.forks.notes import Notes
 from hubzarr.session.store import VersionedStore
 from hubzarr.storage import FsspecStorage, Storage, open_storage
 from tests.store.sample import GROUP, memory_url

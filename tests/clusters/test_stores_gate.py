@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from hubzarr.errors import StorageError
-from hubzarr.session.fork_gate import Gate
+from hubzarr.session.forks.gate import Gate
 
 
 def test_one_question_for_all_who_wait() -> None:

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from hubzarr.errors import ConflictError, InvalidError, ReadOnlyError
-from hubzarr.session.fork_chunks import OwnChunk, OwnChunks, merged_by_element
-from hubzarr.session.fork_gate import LEASE, Gate
-from hubzarr.session.fork_notes import Notes, Signature, slots_of
+from hubzarr.session.forks.chunks import OwnChunk, OwnChunks, merged_by_element
+from hubzarr.session.forks.gate import LEASE, Gate
+from hubzarr.session.forks.notes import Notes, Signature, slots_of
 from hubzarr.session.keys import check_key, node_document, node_path
 from hubzarr.session.keyspace import KeySpace
 from hubzarr.session.pinned import OpenedOnce

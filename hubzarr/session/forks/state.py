@@ -10,8 +10,8 @@ from hubzarr.engine.objects import CellStore, data_path
 from hubzarr.errors import DamagedError
 from hubzarr.history.manifest import Manifest
 from hubzarr.history.nodes import nodes_of
-from hubzarr.session.fork_notes import Signature, slots_of
-from hubzarr.session.forking import Written, layout_of
+from hubzarr.session.forks.forking import Written, layout_of
+from hubzarr.session.forks.notes import Signature, slots_of
 from hubzarr.session.keys import ChunkKeys
 from hubzarr.session.session import Session
 from hubzarr.session.state import shape_of, side_of

@@ -19,7 +19,7 @@ from hubzarr.history.documents import copied
 from hubzarr.history.manifest import Node
 from hubzarr.indexing import Box
 from hubzarr.session.cells import CellMerge
-from hubzarr.session.forking_parts import (
+from hubzarr.session.forks.parts import (
     Fork,
     Written,
     combine,
@@ -27,7 +27,7 @@ from hubzarr.session.forking_parts import (
     layout_of,
     without_secrets_here,
 )
-from hubzarr.session.forking_writer import ForkWriter, open_fork, write_block
+from hubzarr.session.forks.writer import ForkWriter, open_fork, write_block
 from hubzarr.session.state import ArrayState, is_array
 from hubzarr.table.table import Table, TableDraft
 

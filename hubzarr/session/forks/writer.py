@@ -23,7 +23,7 @@ from hubzarr.errors import InvalidError, InvalidTypeError, NotFoundError
 from hubzarr.history.nodes import nodes_of
 from hubzarr.history.versions import read_manifest
 from hubzarr.indexing import Box, Piece, box_pieces
-from hubzarr.session.forking_parts import Fork, Written, layout_of, without_secrets_here
+from hubzarr.session.forks.parts import Fork, Written, layout_of, without_secrets_here
 from hubzarr.session.state import shape_of, side_of
 from hubzarr.stats import Rows
 from hubzarr.table.reader import PageReader

@@ -13,10 +13,10 @@ from itertools import groupby
 from hubzarr.errors import ConflictError, DamagedError, InvalidError, StorageError
 from hubzarr.history.manifest import encode
 from hubzarr.session.commit import next_manifest
-from hubzarr.session.fork_gate import GRACE
-from hubzarr.session.fork_notes import Notes, Signature
-from hubzarr.session.fork_state import SharedState, StoredChunk, written
-from hubzarr.session.forking import merge_forks
+from hubzarr.session.forks.forking import merge_forks
+from hubzarr.session.forks.gate import GRACE
+from hubzarr.session.forks.notes import Notes, Signature
+from hubzarr.session.forks.state import SharedState, StoredChunk, written
 from hubzarr.session.session import Session
 from hubzarr.storage.base import Storage
 from hubzarr.threads import map_all
