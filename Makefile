@@ -13,7 +13,7 @@ FRAMEWORKS ?=
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test lint types docs test-frameworks bench clean distclean
+.PHONY: help demo test test-slow lint types docs test-frameworks bench clean distclean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-16s %s\n", $$1, $$2}' Makefile
@@ -21,9 +21,12 @@ help:  ## Show this list
 demo: $(STAMPS)/test  ## A short tour
 	@$(BIN)/python -m hubzarr.demo
 
-test: $(STAMPS)/test  ## All tests and every example in the docstrings and the docs
+test: $(STAMPS)/test  ## Tests, and every example in the docstrings and the docs
 	@echo "==> tests and doctests"
-	@$(BIN)/python -m pytest -q -n $(WORKERS) --ignore=tests/frameworks $(ARGS)
+	@$(BIN)/python -m pytest -q -n $(WORKERS) --ignore=tests/frameworks -m "not slow" $(ARGS)
+
+test-slow: $(STAMPS)/test  ## What make test leaves out: more servers, benchmarks, longer races
+	@$(BIN)/python -m pytest -q -n $(WORKERS) --ignore=tests/frameworks -m slow $(ARGS)
 
 lint: $(STAMPS)/dev  ## Style, formatting, and imports that only go downwards
 	@echo "==> ruff check"

@@ -33,12 +33,12 @@ def scripts(monkeypatch: pytest.MonkeyPatch) -> Iterator[Scripts]:
 @pytest.mark.parametrize(
     ("workload", "rows"),
     [
-        ("whole", 6),
+        pytest.param("whole", 6, marks=pytest.mark.slow),
         ("samples", 2),
-        ("random", 6),
-        ("small", 8),
+        pytest.param("random", 6, marks=pytest.mark.slow),
+        pytest.param("small", 8, marks=pytest.mark.slow),
         ("statistics", 4),
-        ("commits", 4),
+        pytest.param("commits", 4, marks=pytest.mark.slow),
         ("append", 1),
         pytest.param("import", 2, marks=pytest.mark.slow),
         pytest.param("memory", 3, marks=pytest.mark.slow),

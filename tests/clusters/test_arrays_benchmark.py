@@ -21,6 +21,7 @@ def forget(folder):
     sys.path.remove(folder)
 
 
+@pytest.mark.slow
 def test_runs(client, tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(FOLDER))
     before = set(sys.modules)

@@ -9,8 +9,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 import hubzarr as hub
 from hubzarr.api.ingesting import ingest_report
 from tests.ingesting.pictures import picture
@@ -35,7 +33,6 @@ os._exit(0)
 """
 
 
-@pytest.mark.slow
 def test_killed_at_any_time_it_goes_on(tmp_path: Path):
     rng = random.Random(1)
     for number in range(300):

@@ -12,8 +12,16 @@ import hubzarr as hub
 from hubzarr.errors import ConflictError
 from tests.servers import racer
 
-STORES = ["s3-obstore", "s3-fsspec", "s3_moto-obstore", "gcs-fsspec"]
-RACES = ["s3-obstore", "gcs-fsspec"]  # enough: what differs is tested below arrays
+STORES = [
+    "s3-obstore",
+    "s3-fsspec",
+    pytest.param("s3_moto-obstore", marks=pytest.mark.slow),
+    "gcs-fsspec",
+]
+RACES = [
+    "s3-obstore",
+    pytest.param("gcs-fsspec", marks=pytest.mark.slow),
+]  # enough: what differs is tested below arrays
 PROCESSES, COMMITS = 4, 10
 
 

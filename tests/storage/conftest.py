@@ -114,7 +114,9 @@ def pytest_generate_tests(metafunc):
         marks = {mark.name for mark in metafunc.definition.iter_markers()}
         few = "parametrize" in marks or hasattr(metafunc.function, "hypothesis")
         chosen = [kind for kind in KINDS if not (few and kind in EXACT_ERRORS)]
-        metafunc.parametrize("storage", chosen, indirect=True)
+        slow = pytest.mark.slow
+        kinds = [pytest.param(k, marks=slow) if k in EXACT_ERRORS else k for k in chosen]
+        metafunc.parametrize("storage", kinds, indirect=True)
 
 
 @pytest.fixture
