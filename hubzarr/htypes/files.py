@@ -52,7 +52,7 @@ def encode_file(spec: TensorSpec, value: Any) -> tuple[bytes, Shape]:
         raise _named(error, value) from error
 
 
-def decode_file(spec: TensorSpec, data: bytes, shape: Shape) -> Array:
+def decode_file(spec: TensorSpec, data: bytes, shape: Shape, out: Array | None = None) -> Array:
     """Give the array in the bytes of a file.
 
     Parameters
@@ -63,8 +63,15 @@ def decode_file(spec: TensorSpec, data: bytes, shape: Shape) -> Array:
         From `encode_file`; nothing is an empty sample.
     shape : tuple of int
         Of the sample.
+    out : numpy.ndarray, optional
+        Filled and returned: C-contiguous, of the sample's shape and dtype.
     """
     dtype = spec.numpy_dtype
+    if out is not None:
+        if len(data) > 0:
+            casting = "equiv" if dtype is None else "unsafe"
+            get_format(spec.sample_compression or "").decode_into(data, out, casting)
+        return out
     if len(data) == 0:
         return np.zeros(shape, np.uint8 if dtype is None else dtype)
     array = get_format(spec.sample_compression or "").decode(data)

@@ -60,6 +60,9 @@ def check(data, path=None):
     header, array = made.header(data), made.decode(data)
     assert (array.shape, array.dtype) == (header.shape, header.dtype)
     assert array.flags.c_contiguous
+    out = np.full_like(array, 77)
+    assert made.decode_into(data, out) is out
+    np.testing.assert_array_equal(out, array)
     return array
 
 

@@ -44,10 +44,15 @@ _ALL_8 = ("grey", "rgb", "rgba")
 
 
 def _format(
-    module: Any, name: str, *extensions: str, encode: Callable[..., bytes], lossless: bool = True
+    module: Any,
+    name: str,
+    *extensions: str,
+    encode: Callable[..., bytes],
+    lossless: bool = True,
+    fills: bool = True,
 ) -> Format:
     return Format(
-        name, "image", extensions, lossless, module.header, module.decode, encode, "images"
+        name, "image", extensions, lossless, module.header, module.decode, encode, "images", fills
     )
 
 
@@ -87,11 +92,12 @@ FORMATS: tuple[Format, ...] = (
     _format(jpeg, "jpeg", ".jpg", ".jpeg", ".jpe", ".jfif", encode=_to_jpeg, lossless=False),
     _format(png, "png", ".png", ".apng", encode=png.encode),
     _format(webp, "webp", ".webp", encode=_to_webp, lossless=False),
-    _format(tiff, "tiff", ".tif", ".tiff", ".gtiff", ".btf", encode=tiff.encode),
+    _format(tiff, "tiff", ".tif", ".tiff", ".gtiff", ".btf", encode=tiff.encode, fills=False),
     _format(jpeg2000, "jpeg2000", *_JP2, encode=jpeg2000.encode),
     _by_pillow("avif", ("rgb", "rgba"), ".avif", ".avifs", lossless=False, quality=90),
-    _format(gif, "gif", ".gif", encode=_to_gif, lossless=False),  # of 256 colours at most
-    _format(bmp, "bmp", ".bmp", encode=_to_bmp),
+    # of 256 colours at most
+    _format(gif, "gif", ".gif", encode=_to_gif, lossless=False, fills=False),
+    _format(bmp, "bmp", ".bmp", encode=_to_bmp, fills=False),
     _by_pillow("dib", _GREY_RGB, ".dib"),
     Format(
         "ico",

@@ -54,7 +54,7 @@ def turned(height: int, width: int, orientation: int) -> tuple[int, int]:
 
 
 def oriented(array: Array, orientation: int) -> Array:
-    """Apply an orientation to pixels ``(H, W, ...)``."""
+    """Apply an orientation to pixels ``(H, W, ...)``; 1 leaves the very array."""
     if orientation == 1:
         return array
     if orientation >= 5:

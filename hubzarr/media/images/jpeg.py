@@ -13,9 +13,9 @@ import numpy as np
 
 from hubzarr.errors import SampleError
 from hubzarr.media.extras import have
-from hubzarr.media.format import Header
+from hubzarr.media.format import Header, as_target
 from hubzarr.media.images import with_pillow
-from hubzarr.media.images.exif import oriented, read_orientation
+from hubzarr.media.images.exif import oriented, read_orientation, turned
 
 __all__ = ["decode", "header"]
 
@@ -40,6 +40,15 @@ class _Frame(NamedTuple):
     components: int
     bits: int
     orientation: int
+
+    @property
+    def last(self) -> tuple[int, ...]:
+        """The axis of channels, if there is one."""
+        return () if self.components == 1 else (3,)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return _BYTES if self.bits <= 8 else _SHORTS
 
 
 def _parse(data: bytes) -> _Frame:
@@ -95,20 +104,27 @@ def header(data: bytes) -> Header:
     SampleError
         The header is broken or the file is truncated.
     """
-    height, width, components, bits, orientation = _parse(data)
-    if orientation >= 5:
-        height, width = width, height
-    shape = (height, width) if components == 1 else (height, width, 3)
-    return Header(shape, _BYTES if bits == 8 else _SHORTS, {})
+    frame = _parse(data)
+    size = turned(frame.height, frame.width, frame.orientation)
+    return Header((*size, *frame.last), frame.dtype, {})
 
 
-def decode(data: bytes) -> Array:
+def _target(frame: _Frame, out: Array | None) -> Array | None:
+    """The array to decode into, if it is for pixels as they are stored."""
+    if out is None or frame.orientation != 1:
+        return None
+    return as_target(out, (frame.height, frame.width, *frame.last), frame.dtype)
+
+
+def decode(data: bytes, out: Array | None = None) -> Array:
     """Decode a JPEG file: grey or RGB, upright.
 
     Parameters
     ----------
     data : bytes
         The file.
+    out : numpy.ndarray, optional
+        Filled and returned if it is just what the file becomes and the decoder can.
 
     Returns
     -------
@@ -126,7 +142,7 @@ def decode(data: bytes) -> Array:
         array = with_pillow.decode_as_stored(data, _FORMATS)
     else:
         try:
-            array = codecs.jpeg8_decode(data)
+            array = codecs.jpeg8_decode(data, out=_target(frame, out))
         except (RuntimeError, ValueError, TypeError) as error:
             raise SampleError(f"broken JPEG file: {error}") from error
     if array.shape[:2] != (frame.height, frame.width):

@@ -12,7 +12,7 @@ import numpy as np
 
 from hubzarr.errors import SampleError
 from hubzarr.media.extras import have, need
-from hubzarr.media.format import Header
+from hubzarr.media.format import Header, as_target
 from hubzarr.media.images import with_pillow
 from hubzarr.media.images.bombs import refuse_bomb
 from hubzarr.media.images.writing import check, encoder
@@ -98,13 +98,15 @@ def header(data: bytes) -> Header:
     return Header(size if plain.channels == 1 else (*size, plain.channels), plain.dtype, {})
 
 
-def decode(data: bytes) -> Array:
+def decode(data: bytes, out: Array | None = None) -> Array:
     """Decode a JPEG 2000 file or codestream.
 
     Parameters
     ----------
     data : bytes
         The file.
+    out : numpy.ndarray, optional
+        Filled and returned if it is just what the file becomes and the decoder can.
 
     Returns
     -------
@@ -127,12 +129,12 @@ def decode(data: bytes) -> Array:
             return with_pillow.decode(data, _FORMATS)
     else:
         codecs = need("imagecodecs", extra="images", what="reading JPEG 2000 of 16-bit colour")
+    shape = plain.size if plain.channels == 1 else (*plain.size, plain.channels)
     try:
-        array: Array = codecs.jpeg2k_decode(data)
+        array: Array = codecs.jpeg2k_decode(data, out=as_target(out, shape, plain.dtype))
     except (RuntimeError, ValueError, TypeError) as problem:
         raise SampleError(f"broken JPEG 2000 file: {problem}") from problem
-    channels = () if plain.channels == 1 else (plain.channels,)
-    if array.shape[2:] != channels or array.dtype != plain.dtype:
+    if array.shape[2:] != shape[2:] or array.dtype != plain.dtype:
         raise SampleError(
             f"broken JPEG 2000 file: its contents are {array.shape} of {array.dtype}; "
             f"expected {plain.channels} channels of {plain.dtype}"

@@ -9,7 +9,7 @@ import numpy as np
 
 from hubzarr.errors import InvalidError, SampleError
 from hubzarr.media.extras import have, need
-from hubzarr.media.format import Header
+from hubzarr.media.format import Header, as_target
 from hubzarr.media.images import with_pillow
 from hubzarr.media.images.bombs import refuse_bomb
 from hubzarr.media.images.exif import oriented, read_orientation, turned
@@ -26,6 +26,7 @@ _CHUNK = Struct(">I4s").unpack_from
 _BYTES = np.dtype(np.uint8)
 _SHORTS = np.dtype(np.uint16)
 _CHANNELS = {0: 0, 2: 3, 3: 3, 4: 4, 6: 4}  # by colour type; 0: no axis of channels
+_GREYS = (0, 4)
 _DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
 
 
@@ -35,6 +36,16 @@ class _Start(NamedTuple):
     channels: int
     bits: int
     orientation: int
+    colours: int
+
+    @property
+    def last(self) -> tuple[int, ...]:
+        """The axis of channels, if there is one."""
+        return (self.channels,) if self.channels else ()
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return _SHORTS if self.bits == 16 else _BYTES
 
 
 def _parse(data: bytes) -> _Start:
@@ -53,7 +64,7 @@ def _parse(data: bytes) -> _Start:
         elif kind == b"eXIf":
             orientation = read_orientation(data, at + 8, min(at + 8 + length, size))
         elif kind == b"IEND":
-            return _Start(height, width, channels, bits, orientation)
+            return _Start(height, width, channels, bits, orientation, colours)
         at += 12 + length
     raise SampleError("truncated PNG file: its last chunk is missing")
 
@@ -77,19 +88,19 @@ def header(data: bytes) -> Header:
         The header is broken or the file is truncated.
     """
     start = _parse(data)
-    shape: tuple[int, ...] = turned(start.height, start.width, start.orientation)
-    if start.channels:
-        shape = (*shape, start.channels)
-    return Header(shape, _SHORTS if start.bits == 16 else _BYTES, {})
+    size = turned(start.height, start.width, start.orientation)
+    return Header((*size, *start.last), start.dtype, {})
 
 
-def decode(data: bytes) -> Array:
+def decode(data: bytes, out: Array | None = None) -> Array:
     """Decode a PNG file; transparency of every sort becomes an alpha channel.
 
     Parameters
     ----------
     data : bytes
         The file.
+    out : numpy.ndarray, optional
+        Filled and returned if it is just what the file becomes and the decoder can.
 
     Returns
     -------
@@ -103,6 +114,10 @@ def decode(data: bytes) -> Array:
     """
     start = _parse(data)
     refuse_bomb((start.height, start.width, start.channels or 1), start.bits // 8, len(data))
+    shape = (start.height, start.width, *start.last)
+    # libpng gives grey with alpha as two channels.
+    direct = start.orientation == 1 and not (start.channels == 4 and start.colours in _GREYS)
+    target = as_target(out, shape, start.dtype) if direct else None
     plain = start.bits < 16 or not start.channels
     codecs = have("imagecodecs")
     if codecs is None and plain:
@@ -110,12 +125,12 @@ def decode(data: bytes) -> Array:
     else:
         codecs = need("imagecodecs", extra="images", what="reading PNG files of 16-bit colour")
         try:
-            array = codecs.png_decode(data)
+            array = codecs.png_decode(data, out=target)
         except (RuntimeError, ValueError, TypeError) as error:
             raise SampleError(f"broken PNG file: {error}") from error
     if array.ndim == 3 and array.shape[2] == 2:
         array = np.take(array, [0, 0, 0, 1], axis=2)
-    if array.shape != (start.height, start.width, *([start.channels] if start.channels else [])):
+    if array.shape != shape:
         raise SampleError(
             f"broken PNG file: its header says {start.width} × {start.height} pixels of "
             f"{start.channels or 1} channels, its contents are {array.shape}"

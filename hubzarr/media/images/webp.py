@@ -9,7 +9,7 @@ import numpy as np
 
 from hubzarr.errors import SampleError
 from hubzarr.media.extras import have
-from hubzarr.media.format import Header
+from hubzarr.media.format import Header, as_target
 from hubzarr.media.images import with_pillow
 from hubzarr.media.images.exif import oriented, read_orientation, turned
 
@@ -93,13 +93,15 @@ def header(data: bytes) -> Header:
     return Header((height, width, 4 if start.alpha else 3), _BYTES, {})
 
 
-def decode(data: bytes) -> Array:
+def decode(data: bytes, out: Array | None = None) -> Array:
     """Decode a WebP file: its first frame, RGB or RGBA, upright.
 
     Parameters
     ----------
     data : bytes
         The file.
+    out : numpy.ndarray, optional
+        Filled and returned if it is just what the file becomes and the decoder can.
 
     Returns
     -------
@@ -112,15 +114,17 @@ def decode(data: bytes) -> Array:
         The file is broken or truncated.
     """
     start = _parse(data)
+    shape = (start.height, start.width, 4 if start.alpha else 3)
+    target = as_target(out, shape, _BYTES) if start.orientation == 1 else None
     codecs = have("imagecodecs")
     if codecs is None or start.animated:
         array = with_pillow.decode_as_stored(data, ("WEBP",))
     else:
         try:
-            array = codecs.webp_decode(data, hasalpha=start.alpha)
+            array = codecs.webp_decode(data, hasalpha=start.alpha, out=target)
         except (RuntimeError, ValueError, TypeError) as error:
             raise SampleError(f"broken WebP file: {error}") from error
-    if array.shape != (start.height, start.width, 4 if start.alpha else 3):
+    if array.shape != shape:
         raise SampleError(
             f"broken WebP file: its header says {start.width} × {start.height} pixels"
             f"{' with alpha' if start.alpha else ''}, its contents are {array.shape}"
