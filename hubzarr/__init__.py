@@ -20,7 +20,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hubzarr import errors
+    from hubzarr import errors, loaders
     from hubzarr.api import (
         array,
         cache_info,
@@ -90,6 +90,7 @@ __all__ = [
     "link",
     "list",
     "load",
+    "loaders",
     "prefetch",
     "pull",
     "push",
@@ -116,6 +117,7 @@ _HOMES = {
     "compute": "hubzarr.computing",
     "configure": "hubzarr.config",
     "errors": "",
+    "loaders": "",
     "export": "hubzarr.exporting",
     "ingest": "hubzarr.api.ingesting",
     "ingest_report": "hubzarr.api.ingesting",

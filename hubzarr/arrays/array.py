@@ -336,8 +336,11 @@ class Array(History, Parallel, Readable):
         return self._lazy_of(self._transform(), name, **options)
 
     def _lazy_of(self, t: Transform, name: str | None, **options: Any) -> Any:
+        return lazy(self._handle(), self._engine(), t, name, **options)
+
+    def _handle(self) -> Source:
         self._commit_for_others()
-        return lazy(source_of(self._session, self._path), self._engine(), t, name, **options)
+        return source_of(self._session, self._path)
 
     def _commit_for_others(self) -> None:
         """Commit what was written: tasks and other processes see commits only."""
@@ -352,8 +355,7 @@ class Array(History, Parallel, Readable):
             session.sync()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        self._commit_for_others()
-        return _reopened, (source_of(self._session, self._path), self.name)
+        return _reopened, (self._handle(), self.name)
 
     # -- text ----------------------------------------------------------------
 

@@ -17,7 +17,7 @@ from hubzarr.storage.base import Storage
 if TYPE_CHECKING:
     from hubzarr.engine import ArrayEngine
 
-__all__ = ["Source", "open_engine", "open_source", "source_of"]
+__all__ = ["Source", "open_engine", "open_shared", "open_source", "source_of"]
 
 #: Commits that a process keeps open for tasks.
 KEPT = 16
@@ -108,6 +108,11 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_opened.__init__)  # type: ignore[misc]
 
 
+def open_shared(source: Source) -> Session:
+    """A session that reads the source's commit; opened once per process, from any thread."""
+    return _opened.get(source)
+
+
 def open_engine(source: Source) -> ArrayEngine:
     """An engine that reads the source; opened once per process, from any thread."""
-    return _opened.get(source).array(source.path).engine
+    return open_shared(source).array(source.path).engine

@@ -11,14 +11,17 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from hubzarr.arrays import functions
 from hubzarr.arrays.lazy import dask_histogram
+from hubzarr.arrays.loading import ArraySource
 from hubzarr.arrays.printing import edge_text
 from hubzarr.arrays.reductions import bin_edges, histogram, reduce
 from hubzarr.errors import InvalidError, InvalidTypeError
 from hubzarr.indexing import Transform
+from hubzarr.loaders import Loading
 
 if TYPE_CHECKING:
     import dask.array
 
+    from hubzarr.arrays.handle import Source
     from hubzarr.engine import ArrayEngine
 
 __all__ = ["Readable"]
@@ -26,7 +29,7 @@ __all__ = ["Readable"]
 type Axis = int | Sequence[int] | None
 
 
-class Readable(NDArrayOperatorsMixin):
+class Readable(NDArrayOperatorsMixin, Loading):
     """A rectangle of elements on a store, read when its values are asked for.
 
     NumPy functions and operators work on it and give plain NumPy arrays. Statistics are
@@ -49,6 +52,13 @@ class Readable(NDArrayOperatorsMixin):
     @abstractmethod
     def _lazy(self, name: str | None, **options: Any) -> Any:
         """A dask array: of the elements (name None) or of a statistic."""
+
+    @abstractmethod
+    def _handle(self) -> Source:
+        """What opens the array elsewhere; what was written is committed first."""
+
+    def _source(self) -> ArraySource:
+        return ArraySource(self._handle(), self._transform())
 
     # -- shape ---------------------------------------------------------------
 

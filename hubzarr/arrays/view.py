@@ -14,6 +14,7 @@ from hubzarr.indexing import Transform, apply, apply_oindex, apply_vindex, ident
 
 if TYPE_CHECKING:
     from hubzarr.arrays.array import Array
+    from hubzarr.arrays.handle import Source
     from hubzarr.engine import ArrayEngine
 
 __all__ = ["Blocks", "Indexer", "View"]
@@ -55,6 +56,9 @@ class View(Readable):
 
     def _transform(self) -> Transform:
         return self._t
+
+    def _handle(self) -> Source:
+        return self._array._handle()
 
     def _lazy(self, name: str | None, **options: Any) -> Any:
         return self._array._lazy_of(self._t, name, **options)

@@ -16,6 +16,7 @@ from hubzarr.datasets.columns import Column, column_of
 from hubzarr.datasets.entry import TensorEntry
 from hubzarr.datasets.info import Info
 from hubzarr.datasets.inplace import InPlace
+from hubzarr.datasets.loading import TensorsSource, source_of_tensors
 from hubzarr.datasets.pickling import opened_again, source_for
 from hubzarr.datasets.ragged import RaggedColumn, interval_of
 from hubzarr.datasets.reducing import Reducing
@@ -24,12 +25,13 @@ from hubzarr.datasets.uniform import UniformColumn
 from hubzarr.datasets.values import as_array, one_value, stacked, stored_bytes, values
 from hubzarr.errors import InvalidError
 from hubzarr.htypes import TensorSpec
+from hubzarr.loaders import Loading
 from hubzarr.session import Session
 
 __all__ = ["Tensor"]
 
 
-class Tensor(Reducing, InPlace):
+class Tensor(Reducing, InPlace, Loading):
     """The samples of one kind in a dataset, or some of them.
 
     Indexing selects samples and then elements inside them; nothing is read before
@@ -420,6 +422,16 @@ class Tensor(Reducing, InPlace):
         """Remove all samples."""
         self._whole("clear")
         writing.clear(self._session, self._path)
+
+    def _source(self) -> TensorsSource:
+        if self._subs:
+            raise InvalidError(
+                f"a loader takes whole samples of tensor {self._path!r}: select rows only, and "
+                "parts of samples by transform=lambda sample: sample[...]"
+            )
+        return source_of_tensors(
+            self._session, {self._path: self._path}, self._selected(), single=True
+        )
 
     def __reduce__(self) -> tuple[Any, ...]:
         place = self._path, self._rows, self._row, self._subs

@@ -13,10 +13,12 @@ from hubzarr.datasets.asking import Queries
 from hubzarr.datasets.catalog import catalog_of, join, not_found
 from hubzarr.datasets.info import Info
 from hubzarr.datasets.keeping import SavedViews
+from hubzarr.datasets.loading import TensorsSource, source_of_tensors
 from hubzarr.datasets.pickling import opened_again, source_for
 from hubzarr.datasets.rows import Rows, select_rows
 from hubzarr.datasets.tensor import Tensor
 from hubzarr.errors import InvalidError, InvalidTypeError
+from hubzarr.loaders import Loading
 from hubzarr.session import Session
 
 if TYPE_CHECKING:
@@ -28,7 +30,7 @@ __all__ = ["DatasetView"]
 _OWN = frozenset({"name", "query_text", "info"})
 
 
-class DatasetView(Queries, SavedViews):
+class DatasetView(Queries, SavedViews, Loading):
     """Tensors side by side, all rows or some of them.
 
     Parameters
@@ -390,6 +392,10 @@ class DatasetView(Queries, SavedViews):
         else:
             given = weights
         return self._select(rows=choosing.draw(self._selected(), given, replace, size, seed))
+
+    def _source(self) -> TensorsSource:
+        paths = {self._relative(path): path for path in self._paths()}
+        return source_of_tensors(self._session, paths, self._selected())
 
     def __reduce__(self) -> tuple[Any, ...]:
         place = self.name, self._group, self._rows, self._row, self._chosen, self.query_text

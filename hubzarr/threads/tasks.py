@@ -114,15 +114,23 @@ class Pool:
     """
 
     def __init__(self, threads: int, name: str) -> None:
-        self._tasks: SimpleQueue[Task[Any]] = SimpleQueue()
+        self._tasks: SimpleQueue[Task[Any] | None] = SimpleQueue()
+        self._threads = threads
         for i in range(threads):
             threading.Thread(target=self._serve, name=f"{name}-{i}", daemon=True).start()
 
     def _serve(self) -> None:
         while True:
             task = self._tasks.get()
+            if task is None:
+                return
             task.run()
             del task  # nothing keeps its memory alive while the thread waits
+
+    def close(self) -> None:
+        """Let the threads end after what they were given; nothing may be submitted any more."""
+        for _ in range(self._threads):
+            self._tasks.put(None)
 
     def submit[T](self, work: Callable[[], T]) -> Task[T]:
         """Have a call done by one of the threads."""

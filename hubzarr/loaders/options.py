@@ -1,0 +1,154 @@
+"""What a loader was asked for, checked before anything is read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from hubzarr.errors import InvalidError, InvalidTypeError, NotFoundError
+from hubzarr.loaders.order import Shuffle
+from hubzarr.loaders.source import Source
+
+__all__ = ["Options", "checked"]
+
+RAGGED: Final = ("stack", "pad", "list", "nested")
+ON_ERROR: Final = ("raise", "skip", "replace")
+FORMS: Final = ("dict", "tuple")
+SHUFFLES: Final[dict[Any, Shuffle]] = {
+    False: "none", None: "none", "none": "none", True: "window", "window": "window", "full": "full",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What a loader does; `hubzarr.loaders.Loader` says what each one means."""
+
+    batch_size: int | None = 32
+    tensors: tuple[str, ...] = ()
+    shuffle: Shuffle = "none"
+    seed: int = 0
+    window: int | None = None
+    drop_last: bool = False
+    pad: bool = False
+    ragged: str | Mapping[str, str] = "stack"
+    fill: Any = 0
+    transform: Callable[[Any], Any] | Mapping[str, Callable[[Any], Any]] | None = None
+    decode: bool | Mapping[str, bool] = True
+    return_index: bool = False
+    form: str = "dict"
+    on_error: str = "raise"
+    prefetch: int = 2
+    rank: int = 0
+    world_size: int = 1
+
+    def how(self, name: str) -> str:
+        """How samples of a tensor that differ in shape make a batch."""
+        if isinstance(self.ragged, str):
+            return self.ragged
+        return self.ragged.get(name, "stack")
+
+    def decodes(self, name: str) -> bool:
+        """Whether samples of a tensor are decoded."""
+        return self.decode if isinstance(self.decode, bool) else self.decode.get(name, True)
+
+    def filling(self, name: str) -> Any:
+        """What samples of a tensor are padded with."""
+        return self.fill.get(name, 0) if isinstance(self.fill, Mapping) else self.fill
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Keys of a batch."""
+        return (*self.tensors, "index") if self.return_index else self.tensors
+
+
+def checked(source: Source, given: Mapping[str, Any]) -> Options:
+    """Options from arguments.
+
+    Raises
+    ------
+    InvalidError, InvalidTypeError, NotFoundError
+        One of them is wrong.
+    """
+    options: dict[str, Any] = dict(given)
+    options["tensors"] = _tensors(source, given.get("tensors"))
+    for name, least in (("batch_size", 1), ("window", 1), ("prefetch", 0), ("world_size", 1)):
+        _check_integer(name, given.get(name), least)
+    _check_integer("seed", given.get("seed"), None)
+    rank, world = given.get("rank", 0), given.get("world_size", 1)
+    _check_integer("rank", rank, 0)
+    if rank >= world:
+        raise InvalidError(
+            f"rank={rank} of world_size={world}: ranks are numbered from 0 to {world - 1}"
+        )
+    options["shuffle"] = _shuffle(given.get("shuffle"))
+    if given.get("drop_last") and given.get("pad"):
+        raise InvalidError("drop_last leaves the last samples out, pad adds some: give one of them")
+    if given.get("form", "dict") not in FORMS:
+        raise InvalidError(f"form={given['form']!r}: expected one of {_listed(FORMS)}")
+    if given.get("on_error", "raise") not in ON_ERROR:
+        raise InvalidError(f"on_error={given['on_error']!r}: expected one of {_listed(ON_ERROR)}")
+    _check_by_tensor(options)
+    if options["return_index"] and "index" in options["tensors"] and not source.single:
+        raise InvalidError(
+            "return_index=True adds 'index' to the batch, and there is a tensor of that name: "
+            "leave it out by tensors=[...], or rename it"
+        )
+    return Options(**options)
+
+
+def _tensors(source: Source, given: Any) -> tuple[str, ...]:
+    known = [field.name for field in source.fields]
+    if given is None:
+        chosen = known
+    elif isinstance(given, str):
+        chosen = [given]
+    else:
+        chosen = list(given)
+    for name in chosen:
+        if name not in known:
+            raise NotFoundError(f"no tensor {name!r}: there are {_listed(known)}")
+    if not chosen:
+        raise InvalidError("nothing to load: there is no tensor, or tensors=[] names none")
+    return tuple(chosen)
+
+
+def _shuffle(given: Any) -> Shuffle:
+    found = SHUFFLES.get(given) if isinstance(given, bool | str | None) else None
+    if found is None:
+        raise InvalidError(f"shuffle={given!r}: expected True, False, 'window' or 'full'")
+    return found
+
+
+def _check_integer(name: str, value: Any, least: int | None) -> None:
+    if value is None and name in ("batch_size", "window"):
+        return
+    if not isinstance(value, int) or isinstance(value, bool):
+        if not hasattr(value, "__index__") or isinstance(value, bool):
+            raise InvalidTypeError(f"{name}={value!r}: expected an integer")
+        value = value.__index__()
+    if least is not None and value < least:
+        raise InvalidError(f"{name}={value}: expected at least {least}")
+
+
+def _check_by_tensor(options: Mapping[str, Any]) -> None:
+    """Options that may be given for each tensor."""
+    ragged, names = options.get("ragged", "stack"), options["tensors"]
+    hows = ragged.values() if isinstance(ragged, Mapping) else [ragged]
+    for how in hows:
+        if how not in RAGGED:
+            raise InvalidError(f"ragged={how!r}: expected one of {_listed(RAGGED)}")
+    for key in ("ragged", "fill", "transform", "decode"):
+        given = options.get(key)
+        if isinstance(given, Mapping):
+            for name in given:
+                if name not in names:
+                    raise NotFoundError(f"{key} names {name!r}; loaded are {_listed(names)}")
+    transform = options.get("transform")
+    each = transform.values() if isinstance(transform, Mapping) else [transform]
+    if not all(one is None or callable(one) for one in each):
+        raise InvalidTypeError("transform: expected a function of a sample, or one for each tensor")
+
+
+def _listed(names: Any) -> str:
+    return ", ".join(map(repr, names)) or "none"

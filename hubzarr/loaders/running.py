@@ -1,0 +1,149 @@
+"""An epoch as one reader goes through it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+
+from hubzarr.loaders.ahead import ahead
+from hubzarr.loaders.assembling import Assembler, Part, Skipped
+from hubzarr.loaders.framework import Framework
+from hubzarr.loaders.options import Options
+from hubzarr.loaders.order import Blocks, Order
+from hubzarr.loaders.source import Source
+from hubzarr.loaders.steps import Plan, Steps
+from hubzarr.loaders.windows import Loaded, Windows
+
+__all__ = ["Reading"]
+
+#: Bytes of stored samples in a window, unless the user says how many samples.
+WINDOW_BYTES: Final = 128 << 20
+#: The same where a window is only what is read ahead.
+AHEAD_BYTES: Final = 32 << 20
+#: Samples that are made together where batches are not wanted.
+TOGETHER: Final = 32
+
+
+@dataclass(eq=False)
+class Reading:
+    """What is read and how, for any epoch. Picklable: workers get it.
+
+    Parameters
+    ----------
+    source : Source
+    options : Options
+    to : Framework
+    """
+
+    source: Source
+    options: Options
+    to: Framework
+    #: Samples that were skipped or replaced.
+    skipped: list[Skipped] = field(default_factory=list)
+    kept: dict[Any, Loaded] = field(default_factory=dict)
+    _orders: dict[int, Order] = field(default_factory=dict)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Reading, (self.source, self.options, self.to)
+
+    # -- the plan ----------------------------------------------------------------
+
+    @property
+    def window(self) -> int:
+        """Samples of a window."""
+        options = self.options
+        if options.window is not None:
+            return options.window
+        chosen = [one for one in self.source.fields if one.name in options.tensors]
+        limit = WINDOW_BYTES if options.shuffle == "window" else AHEAD_BYTES
+        return max(1, round(limit / max(1.0, sum(one.nbytes for one in chosen))))
+
+    def order(self, epoch: int) -> Order:
+        """The order of an epoch."""
+        found = self._orders.get(epoch)
+        if found is None:
+            options = self.options
+            found = Order(self._blocks, options.shuffle, options.seed, epoch, self.window)
+            self._orders = {epoch: found}
+        return found
+
+    @property
+    def _blocks(self) -> Blocks:
+        source, length, step = self.source, len(self.source), self.source.block()
+        if self.options.shuffle != "window":
+            return Blocks.regular(length, max(1, min(step, self.window)))
+        if source.is_contiguous():
+            first = int(source.numbers(np.zeros(1, np.int64))[0]) if length else 0
+            return Blocks.regular(length, step, first)
+        return Blocks.of_rows(source.numbers(np.arange(length, dtype=np.int64)), step)
+
+    def steps(self, position: int = 0) -> Steps:
+        """The steps of an epoch from a position on."""
+        options = self.options
+        return Steps(
+            len(self.source), options.batch_size or 1, options.world_size, position,
+            options.drop_last, options.pad,
+        )  # fmt: skip
+
+    # -- batches -----------------------------------------------------------------
+
+    def batches(
+        self, epoch: int, position: int = 0, worker: int = 0, workers: int = 1
+    ) -> Iterator[tuple[int, Any]]:
+        """Batches of one reader, each with the number of steps of the rank up to it.
+
+        Parameters
+        ----------
+        epoch : int
+        position : int
+            Where to begin.
+        worker, workers : int
+        """
+        plan = Plan(
+            self.order(epoch), self.steps(position), self.options.rank, worker, workers
+        )  # fmt: skip
+        made = self._made(plan)
+        return ahead(made, self.options.prefetch) if self.options.prefetch else made
+
+    def _made(self, plan: Plan) -> Iterator[tuple[int, Any]]:
+        assembler = Assembler(self.source, self.options, self.to, self.skipped)
+        background = self.options.prefetch > 0
+        windows = Windows(self.source, plan, assembler.fields, self.kept, background)
+        together = TOGETHER if self.options.batch_size is None else 1
+        try:
+            for first in range(0, plan.count, together):
+                group = range(first, min(first + together, plan.count))
+                positions = [plan.positions(number) for number in group]
+                parts, count = _parts(plan.order, windows, np.concatenate(positions))
+                if not count:
+                    continue
+                made = assembler.batch(parts, count)
+                done = plan.worker + group[-1] * plan.workers + 1
+                if self.options.batch_size is not None:
+                    if made is not None:
+                        yield done, made
+                    continue
+                for i, sample in enumerate(made or ()):
+                    yield min(done, plan.worker + (first + i) * plan.workers + 1), sample
+        finally:
+            windows.close()
+
+
+def _parts(order: Order, windows: Windows, positions: Any) -> tuple[list[Part], int]:
+    """Samples at some positions, window by window."""
+    count = len(positions)
+    numbers, picks = order.places(positions)
+    if not count:
+        return [], 0
+    if numbers[0] == numbers[-1] and (numbers == numbers[0]).all():
+        loaded = windows.get(int(numbers[0]))
+        return [Part(loaded, loaded.slots[picks], slice(0, count))], count
+    parts = []
+    for number in np.unique(numbers).tolist():
+        at = np.flatnonzero(numbers == number)
+        loaded = windows.get(number)
+        parts.append(Part(loaded, loaded.slots[picks[at]], at))
+    return parts, count

@@ -1,0 +1,163 @@
+"""Steps of an epoch: how many samples all ranks take together, and which of them each gets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from hubzarr.loaders.order import Order
+
+__all__ = ["Plan", "Steps"]
+
+type Numbers = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Steps:
+    """Positions of an epoch cut into steps of all ranks together.
+
+    Each step is a stretch of positions, so that what was consumed is always a beginning of the
+    order, and one number says how far an epoch has come.
+
+    Parameters
+    ----------
+    length : int
+        Samples of an epoch.
+    batch : int
+        Samples of one rank's batch.
+    world : int
+        Number of ranks.
+    start : int
+        Position to begin at.
+    drop_last : bool
+        Leave out a last step that is not full.
+    pad : bool
+        Fill it up with samples from the beginning of the order.
+
+    Examples
+    --------
+    >>> steps = Steps(length=10, batch=2, world=2)
+    >>> [steps.bounds(k) for k in range(steps.count)]
+    [(0, 4), (4, 8), (8, 10)]
+    """
+
+    length: int
+    batch: int
+    world: int = 1
+    start: int = 0
+    drop_last: bool = False
+    pad: bool = False
+
+    @cached_property
+    def count(self) -> int:
+        """Number of steps."""
+        full, rest = divmod(self.length - self.start, self.batch * self.world)
+        return full if self.drop_last or not rest else full + 1
+
+    def bounds(self, step: int) -> tuple[int, int]:
+        """First and last position of a step; padded ones lie behind the end of the epoch."""
+        size = self.batch * self.world
+        first = self.start + step * size
+        last = first + size
+        if self.drop_last or self.pad:
+            return first, last
+        rest = (self.length - self.start) % size
+        if 0 < rest < self.world and self.batch > 1 and self.count > 1:
+            # So few are left that a rank would get none, and wait for the others in vain:
+            # the last step takes some from the one before it.
+            cut = self.length - self.world
+            if step == self.count - 2:
+                return first, cut
+            if step == self.count - 1:
+                return cut, self.length
+        return first, min(last, self.length)
+
+    def consumed(self, steps: int) -> int:
+        """Position after so many steps."""
+        return self.start if not steps else min(self.bounds(steps - 1)[1], self.length)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What one reader (a worker of a rank) takes, batch by batch.
+
+    Parameters
+    ----------
+    order : Order
+    steps : Steps
+    rank : int
+    worker, workers : int
+        Batches of a rank go round its workers.
+
+    Examples
+    --------
+    >>> from hubzarr.loaders.order import Blocks, Order
+    >>> order = Order(Blocks.regular(6, 2), "none", seed=0, epoch=0, window=2)
+    >>> plan = Plan(order, Steps(6, batch=1, world=2), rank=1)
+    >>> [plan.positions(k).tolist() for k in range(plan.count)]
+    [[1], [3], [5]]
+    """
+
+    order: Order
+    steps: Steps
+    rank: int = 0
+    worker: int = 0
+    workers: int = 1
+
+    @cached_property
+    def count(self) -> int:
+        """Number of batches."""
+        return len(range(self.worker, self.steps.count, self.workers))
+
+    @property
+    def takes_all(self) -> bool:
+        """Whether there is no other reader."""
+        return self.steps.world == 1 and self.workers == 1
+
+    def positions(self, batch: int) -> Numbers:
+        """Positions of the reader's batch of that number, each in ``0 … length - 1``."""
+        return self._positions(self.worker + batch * self.workers)
+
+    def _positions(self, step: int) -> Numbers:
+        first, last = self.steps.bounds(step)
+        positions = np.arange(first, last, dtype=np.int64) % max(1, self.order.length)
+        world = self.steps.world
+        if world == 1:
+            return positions
+        # Samples that lie together in the store go to the same rank, so that a rank need not
+        # read all blocks. Which step they belong to does not change by that.
+        windows, picks = self.order.places(positions)
+        by_place = np.lexsort((picks, windows))
+        share = slice(len(positions) * self.rank // world,
+                      len(positions) * (self.rank + 1) // world)  # fmt: skip
+        return positions[np.sort(by_place[share])]
+
+    def wanted(self, window: int) -> npt.NDArray[np.bool_]:
+        """Which positions of a window this reader will take."""
+        start, stop = self.order.starts[window : window + 2].tolist()
+        out = np.zeros(stop - start, np.bool_)
+        steps, length = self.steps, self.order.length
+        end = steps.bounds(steps.count - 1)[1] if steps.count else steps.start
+        # Padding goes through the beginning of the order again, behind its end.
+        for lap in range(0, end, length):
+            first, last = max(start + lap, steps.start), min(stop + lap, end)
+            if first >= last:
+                continue
+            if self.takes_all:
+                out[first - lap - start : last - lap - start] = True
+                continue
+            for step in self._steps_with(first, last):
+                taken = self._positions(step)
+                out[taken[(taken >= start) & (taken < stop)] - start] = True
+        return out
+
+    def _steps_with(self, first: int, last: int) -> range:
+        """The reader's steps that touch a stretch of positions; at the end one more, maybe."""
+        size = self.steps.batch * self.steps.world
+        begin = (first - self.steps.start) // size
+        until = min((last - 1 - self.steps.start) // size + 2, self.steps.count)
+        begin += (self.worker - begin) % self.workers
+        return range(begin, until, self.workers)

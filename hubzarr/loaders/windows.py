@@ -1,0 +1,155 @@
+"""Windows of an epoch in memory: read as a whole, one ahead of the one in use."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hubzarr.errors import DamagedError, NotFoundError, SampleError
+from hubzarr.loaders.source import Field, Source, Stored
+from hubzarr.loaders.steps import Plan
+from hubzarr.threads import Pool, Task, at_once
+
+__all__ = ["Loaded", "Windows"]
+
+type Numbers = npt.NDArray[np.int64]
+type Column = npt.NDArray[Any] | list[Stored]
+
+
+@dataclass(slots=True)
+class Loaded:
+    """Samples of a window, not yet decoded.
+
+    Attributes
+    ----------
+    rows : ndarray of int64
+        Rows in the order of the columns.
+    slots : ndarray of int64
+        For each row of the whole window its place in the columns; -1 for rows left out.
+    columns : dict
+        Samples by name of the field.
+    broken : dict
+        What kept rows from being read, by place and field.
+    """
+
+    rows: Numbers
+    slots: Numbers
+    columns: dict[str, Column]
+    broken: dict[tuple[int, str], Exception] = field(default_factory=dict)
+
+
+class Windows:
+    """The windows that a plan needs, in its order.
+
+    Parameters
+    ----------
+    source : Source
+    plan : Plan
+    fields : sequence of Field
+        What to load.
+    kept : dict
+        Where a window that holds the whole epoch stays for later epochs.
+    ahead : bool
+        Read the next window in a thread while one is in use.
+    """
+
+    def __init__(
+        self, source: Source, plan: Plan, fields: Sequence[Field], kept: dict[Any, Loaded],
+        ahead: bool,
+    ) -> None:  # fmt: skip
+        self._source = source
+        self._plan = plan
+        self._fields = fields
+        self._kept = kept
+        self._pool = Pool(1, "loader-windows") if ahead and plan.order.count > 1 else None
+        self._tasks: dict[int, Task[Loaded]] = {}
+
+    def get(self, number: int) -> Loaded:
+        """A window; those before it are let go, the next one begins to be read."""
+        for old in [n for n in self._tasks if n < number - 1]:
+            self._tasks.pop(old).cancel()
+        found = self._begin(number).result()
+        if self._pool is not None and number + 1 < self._plan.order.count:
+            self._begin(number + 1)
+        return found
+
+    def let_go(self, number: int) -> None:
+        """Forget windows before one."""
+        for old in [n for n in self._tasks if n < number]:
+            self._tasks.pop(old).cancel()
+
+    def close(self) -> None:
+        """Stop reading ahead."""
+        for task in self._tasks.values():
+            task.cancel()
+        self._tasks.clear()
+        if self._pool is not None:
+            self._pool.close()
+
+    def _begin(self, number: int) -> Task[Loaded]:
+        task = self._tasks.get(number)
+        if task is None:
+            if self._pool is None:
+                task = at_once(lambda: self._load(number))
+            else:
+                task = self._pool.submit(lambda: self._load(number))
+            self._tasks[number] = task
+        return task
+
+    def _load(self, number: int) -> Loaded:
+        order = self._plan.order
+        window = order.at(number)
+        picks = window.picks[self._plan.wanted(number)]
+        whole = len(picks) == len(window.rows)
+        key = tuple(f.name for f in self._fields)
+        if whole and order.count == 1 and order.shuffle != "full":
+            found = self._kept.get(key)
+            if found is None:
+                found = self._kept[key] = self._read(window.rows, np.arange(len(picks)))
+            return found
+        if whole:
+            return self._read(window.rows, np.arange(len(picks)))
+        slots = np.full(len(window.rows), -1, np.int64)
+        chosen = np.unique(picks)
+        slots[chosen] = np.arange(len(chosen))
+        return self._read(window.rows[chosen], slots)
+
+    def _read(self, rows: Numbers, slots: Numbers) -> Loaded:
+        loaded = Loaded(rows, slots, {})
+        for one in self._fields:
+            loaded.columns[one.name] = self._column(one, rows, loaded.broken)
+        return loaded
+
+    def _column(
+        self, one: Field, rows: Numbers, broken: dict[tuple[int, str], Exception]
+    ) -> Column:
+        try:
+            return self._source.load(one.name, rows)
+        except (DamagedError, NotFoundError, SampleError) as error:
+            if len(rows) < 2:
+                if not len(rows):
+                    raise
+                broken[0, one.name] = error
+                return nothing(one)
+        # Something in there is broken: halves tell which rows.
+        middle = len(rows) // 2
+        parts = []
+        for start, part in ((0, rows[:middle]), (middle, rows[middle:])):
+            found: dict[tuple[int, str], Exception] = {}
+            parts.append(self._column(one, part, found))
+            broken.update({(place + start, name): e for (place, name), e in found.items()})
+        first, second = parts
+        if isinstance(first, list) or isinstance(second, list):
+            return [*first, *second]
+        return np.concatenate([first, second])
+
+
+def nothing(one: Field) -> Column:
+    """What stands in the place of a sample that could not be read."""
+    if one.uniform:
+        return np.zeros((1, *(n or 0 for n in one.shape or ())), one.dtype)
+    return [Stored(b"", ())]
