@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from hubzarr.dtypes import is_small_float
 from hubzarr.errors import InvalidError
 
 __all__ = ["Array", "ChunkCodec", "as_bytes"]
@@ -58,7 +59,7 @@ class ChunkCodec(ABC):
         self.inner_shape = None
         self.tight = False
         self.nbytes = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
-        self._opaque = dtype.kind in _OPAQUE_KINDS
+        self._opaque = dtype.kind in _OPAQUE_KINDS or is_small_float(dtype)
         self._fill_bytes: bytes | None = None
 
     @abstractmethod

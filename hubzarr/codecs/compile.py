@@ -165,6 +165,8 @@ def _plain(codecs: Codecs, shape: tuple[int, ...], dtype: np.dtype[Any]) -> dict
     checksum = bool(rest) and type(rest[0]) is Crc32cCodec
     if len(rest) != checksum:
         return None
+    if endian is not None and is_small_float(dtype):
+        stored_dtype = data_type_in(endian)
     stored_dtype = dtype if endian is None else dtype.newbyteorder(endian)
     return {"compressor": compressor, "checksum": checksum, "order": order,
             "stored_dtype": stored_dtype}  # fmt: skip

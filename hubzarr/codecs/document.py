@@ -13,9 +13,13 @@ from zarr.dtype import VariableLengthBytes, VariableLengthUTF8, ZDType, parse_dt
 from zarr.registry import get_codec_class
 
 from hubzarr.codecs.zarr_chain import ArrayV3Metadata, quiet
+from hubzarr.dtypes import kind_of
 from hubzarr.errors import HubzarrError, InvalidError, InvalidTypeError, UnsupportedError
+from hubzarr.zarr_types import register
 
 __all__ = ["array_document", "data_type_of", "default_codecs"]
+
+register()
 
 type CodecLike = str | Mapping[str, Any] | Sequence[Any] | Any | None
 
@@ -42,7 +46,7 @@ def data_type_of(dtype: Any) -> ZDType[Any, Any]:
     except Exception as cause:
         raise InvalidTypeError(
             f"dtype {dtype!r} can't be stored: {cause}; expected a bool, number, datetime, "
-            "timedelta, fixed or variable string, bytes or structured dtype",
+            "timedelta, fixed or variable string, bytes, structured dtype, or bfloat16",
             dtype=str(dtype),
         ) from cause
     native = parsed.to_native_dtype()
@@ -174,8 +178,9 @@ def _named_codec(text: str, data_type: ZDType[Any, Any]) -> dict[str, Any] | Non
 def _blosc(cname: str, level: int, data_type: ZDType[Any, Any]) -> dict[str, Any]:
     native = data_type.to_native_dtype()
     # strings of variable length are bytes without a stride; so are structs, nearly
-    typesize = 1 if native.kind in "TOSV" else native.itemsize
-    if native.kind == "U":
+    kind = kind_of(native)
+    typesize = 1 if kind in "TOSV" else native.itemsize
+    if kind == "U":
         typesize = 4
     configuration = {
         "typesize": min(typesize, 255),
@@ -302,7 +307,7 @@ def _fill_scalar(data_type: ZDType[Any, Any], fill_value: Any) -> Any:
             fill_value = fill_value[()]
         with np.errstate(over="ignore"):
             scalar = data_type.cast_scalar(fill_value)
-        if _is_kept(fill_value, scalar, dtype.kind):
+        if _is_kept(fill_value, scalar, kind_of(dtype)):
             return scalar
         reason = f"it would become {scalar!r}"
     except Exception as cause:

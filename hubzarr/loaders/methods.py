@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -18,9 +19,9 @@ class Loading:
 
     __slots__ = ()
 
+    @abstractmethod
     def _source(self) -> Source:
         """What loaders read, at the commit of this moment."""
-        raise NotImplementedError
 
     def batches(
         self,
