@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,11 @@ __all__ = ["Loaded", "Windows"]
 
 type Numbers = npt.NDArray[np.int64]
 type Column = npt.NDArray[Any] | list[Stored]
+#: What kept samples from being read, by place in the columns and field.
+type Broken = dict[tuple[int, str], Exception]
+
+#: Fields that are asked for at once.
+AT_ONCE: Final = 8
 
 
 @dataclass(slots=True)
@@ -39,7 +44,7 @@ class Loaded:
     rows: Numbers
     slots: Numbers
     columns: dict[str, Column]
-    broken: dict[tuple[int, str], Exception] = field(default_factory=dict)
+    broken: Broken = field(default_factory=dict)
 
 
 class Windows:
@@ -66,6 +71,9 @@ class Windows:
         self._fields = fields
         self._kept = kept
         self._pool = Pool(1, "loader-windows") if ahead and plan.order.count > 1 else None
+        # A store that takes its time is asked for all fields at once.
+        others = min(len(fields), AT_ONCE) - 1 if source.concurrency > 8 else 0
+        self._aside = Pool(others, "loader-fields") if others > 0 else None
         self._tasks: dict[int, Task[Loaded]] = {}
 
     def get(self, number: int) -> Loaded:
@@ -87,8 +95,9 @@ class Windows:
         for task in self._tasks.values():
             task.cancel()
         self._tasks.clear()
-        if self._pool is not None:
-            self._pool.close()
+        for pool in (self._pool, self._aside):
+            if pool is not None:
+                pool.close()
 
     def _begin(self, number: int) -> Task[Loaded]:
         task = self._tasks.get(number)
@@ -120,13 +129,21 @@ class Windows:
 
     def _read(self, rows: Numbers, slots: Numbers) -> Loaded:
         loaded = Loaded(rows, slots, {})
-        for one in self._fields:
-            loaded.columns[one.name] = self._column(one, rows, loaded.broken)
+        tasks = [self._reading(one, rows) for one in self._fields]
+        for one, task in zip(self._fields, tasks, strict=True):
+            task.run()  # unless a thread aside did it or does it
+            loaded.columns[one.name], broken = task.result()
+            loaded.broken |= broken
         return loaded
 
-    def _column(
-        self, one: Field, rows: Numbers, broken: dict[tuple[int, str], Exception]
-    ) -> Column:
+    def _reading(self, one: Field, rows: Numbers) -> Task[tuple[Column, Broken]]:
+        def work() -> tuple[Column, Broken]:
+            broken: Broken = {}
+            return self._column(one, rows, broken), broken
+
+        return Task(work) if self._aside is None else self._aside.submit(work)
+
+    def _column(self, one: Field, rows: Numbers, broken: Broken) -> Column:
         try:
             return self._source.load(one.name, rows)
         except (DamagedError, NotFoundError, SampleError) as error:
@@ -139,7 +156,7 @@ class Windows:
         middle = len(rows) // 2
         parts = []
         for start, part in ((0, rows[:middle]), (middle, rows[middle:])):
-            found: dict[tuple[int, str], Exception] = {}
+            found: Broken = {}
             parts.append(self._column(one, part, found))
             broken.update({(place + start, name): e for (place, name), e in found.items()})
         first, second = parts
