@@ -12,6 +12,7 @@ from hubzarr.arrays.attributes import checked
 from hubzarr.arrays.values import check_size
 from hubzarr.codecs import array_document, auto_chunks
 from hubzarr.config import get_config
+from hubzarr.dtypes import as_dtype, kind_of
 from hubzarr.errors import ExistsError, InvalidError, InvalidTypeError
 from hubzarr.history.manifest import Node
 from hubzarr.names import DEFAULT_VERSION
@@ -150,7 +151,7 @@ def _fill(fill_value: Any, dtype: Any) -> Any:
     """0 means the zero of the dtype: empty text, NaT, False."""
     if isinstance(fill_value, int) and fill_value == 0:
         try:
-            kind = np.dtype(dtype).kind
+            kind = kind_of(as_dtype(dtype))
         except TypeError:
             kind = "T"
         if kind not in "biufc":

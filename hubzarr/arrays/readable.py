@@ -14,6 +14,7 @@ from hubzarr.arrays.lazy import dask_histogram
 from hubzarr.arrays.loading import ArraySource
 from hubzarr.arrays.printing import edge_text
 from hubzarr.arrays.reductions import bin_edges, histogram, reduce
+from hubzarr.dtypes import kind_of
 from hubzarr.errors import InvalidError, InvalidTypeError
 from hubzarr.indexing import Transform
 from hubzarr.loaders import Loading
@@ -112,12 +113,12 @@ class Readable(NDArrayOperatorsMixin, Loading):
         return value
 
     def __eq__(self, other: object) -> Any:
-        if self.dtype.kind == "V":  # NumPy compares structures by an operator, not by a ufunc
+        if kind_of(self.dtype) == "V":  # NumPy compares structures by an operator, not by a ufunc
             return self.compute() == (other.compute() if isinstance(other, Readable) else other)
         return super().__eq__(other)
 
     def __ne__(self, other: object) -> Any:
-        if self.dtype.kind == "V":
+        if kind_of(self.dtype) == "V":
             return self.compute() != (other.compute() if isinstance(other, Readable) else other)
         return super().__ne__(other)
 

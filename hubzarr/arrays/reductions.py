@@ -14,6 +14,7 @@ from typing import Any, Final
 import numpy as np
 
 from hubzarr.arrays.streaming import Reduction, Slices, block_bytes, cut_view, stream
+from hubzarr.dtypes import kind_of, wide_dtype
 from hubzarr.engine.array import ArrayEngine
 from hubzarr.engine.statistics import along_rows, box_rows, has_rows, settle
 from hubzarr.errors import InvalidError, InvalidTypeError, OutOfBoundsError
@@ -238,7 +239,7 @@ def bin_edges(
 ) -> tuple[Array, np.dtype[Any]]:
     """Edges of the bins of a histogram, and the dtype that elements are counted as."""
     dtype = engine.cells.dtype
-    if dtype.kind not in "biuf":
+    if kind_of(dtype) not in "biuf":
         raise InvalidTypeError(
             f"no histogram of dtype {dtype}; expected booleans, integers or floats"
         )
@@ -246,7 +247,7 @@ def bin_edges(
         raise InvalidError(
             f"bins is {bins!r}, a rule that needs all elements; expected a number of bins, or edges"
         )
-    numbers = np.dtype("u1") if dtype.kind == "b" else dtype.newbyteorder("=")
+    numbers = np.dtype("u1") if dtype.kind == "b" else wide_dtype(dtype).newbyteorder("=")
     sample = np.empty(0, numbers)
     if range is None and np.ndim(bins) == 0 and t.size:
         extremes = [reduce(engine, t, name) for name in ("min", "max")]

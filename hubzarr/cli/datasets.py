@@ -11,6 +11,7 @@ import hubzarr as hub
 from hubzarr.cli import show
 from hubzarr.cli.selection import Item
 from hubzarr.datasets.layout import BYTES, INDEX, LARGE, STATISTICS
+from hubzarr.dtypes import kind_of
 from hubzarr.errors import HubzarrError, InvalidError
 from hubzarr.wording import say_bytes
 
@@ -204,7 +205,7 @@ def statistics_of(
 
 def _quick(tensor: hub.Tensor, axis: str | None) -> dict[str, Any] | None:
     """Statistics that cost no decoding."""
-    uniform = not tensor.is_dynamic and tensor.dtype is not None and tensor.dtype.kind in "biuf"
+    uniform = not tensor.is_dynamic and tensor.dtype is not None and kind_of(tensor.dtype) in "biuf"
     if not tensor.num_samples or not (uniform or tensor._entry.statistics):
         return None
     scalar = len(tensor.shape) < 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final
@@ -25,6 +26,7 @@ from hubzarr.codecs.compressors import Blosc, Compressor, Gzip, Zstd
 from hubzarr.codecs.plain import PlainCodec
 from hubzarr.codecs.shard import ABSENT, ShardCodec
 from hubzarr.codecs.zarr_chain import ArrayV3Metadata, ZarrChain, chunk_spec, evolve, quiet
+from hubzarr.dtypes import is_small_float
 from hubzarr.errors import HubzarrError, InvalidError, UnsupportedError
 
 __all__ = ["compile_codec", "compile_key"]
@@ -165,11 +167,19 @@ def _plain(codecs: Codecs, shape: tuple[int, ...], dtype: np.dtype[Any]) -> dict
     checksum = bool(rest) and type(rest[0]) is Crc32cCodec
     if len(rest) != checksum:
         return None
-    if endian is not None and is_small_float(dtype):
-        stored_dtype = data_type_in(endian)
-    stored_dtype = dtype if endian is None else dtype.newbyteorder(endian)
+    stored_dtype = dtype if endian is None else _ordered(dtype, endian)
     return {"compressor": compressor, "checksum": checksum, "order": order,
             "stored_dtype": stored_dtype}  # fmt: skip
+
+
+def _ordered(dtype: np.dtype[Any], endian: str) -> np.dtype[Any]:
+    """A dtype in a byte order; ml_dtypes has its dtypes in that of the machine only."""
+    if is_small_float(dtype) and endian != sys.byteorder:
+        raise UnsupportedError(
+            f"{dtype} stored {endian}-endian, which ml_dtypes doesn't know; copy the array with "
+            f"the codec bytes, endian={sys.byteorder!r}"
+        )
+    return dtype.newbyteorder(endian)  # type: ignore[arg-type]
 
 
 def _compressor(codec: Codec, nbytes: int) -> Compressor | None:

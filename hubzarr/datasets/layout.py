@@ -9,9 +9,8 @@ import math
 from collections.abc import Mapping
 from typing import Any, Final
 
-import numpy as np
-
 from hubzarr.codecs import array_document, auto_chunks
+from hubzarr.dtypes import as_dtype, kind_of
 
 __all__ = [
     "BYTES",
@@ -69,7 +68,7 @@ def uniform_document(
     shape: tuple[int, ...], dtype: Any, codec: Any, attributes: Mapping[str, Any]
 ) -> Document:
     """An array without rows, for samples of one shape."""
-    row = max(1, math.prod(shape) * np.dtype(dtype).itemsize)
+    row = max(1, math.prod(shape) * as_dtype(dtype).itemsize)
     if row > 8 * _CHUNK_BYTES:
         chunks = (1, *auto_chunks(shape, dtype, "auto", None)[0])
     else:
@@ -81,7 +80,7 @@ def uniform_document(
 
 
 def _zero(dtype: Any) -> Any:
-    return 0 if np.dtype(dtype).kind in "biufc" else None
+    return 0 if kind_of(as_dtype(dtype)) in "biufc" else None
 
 
 def index_document(ndim: int) -> Document:

@@ -75,14 +75,14 @@ class UniformForm:
         Of the array.
     shape : tuple of int
         Of a sample.
-    dtype : str
+    dtype : numpy.dtype
     rows : int
         Samples in a cell.
     """
 
     path: str
     shape: tuple[int, ...]
-    dtype: str
+    dtype: np.dtype[Any]
     rows: int
 
 
@@ -285,7 +285,7 @@ def _measured(form: RaggedForm, values: Sequence[Prepared], writer: ForkWriter) 
 
 def _block(form: UniformForm, values: Values) -> Array | None:
     """Samples as rows of the array; None if they have other shapes or another dtype."""
-    dtype = np.dtype(form.dtype)
+    dtype = form.dtype
     if isinstance(values, np.ndarray):
         return values if values.shape[1:] == form.shape and values.dtype == dtype else None
     out = np.empty((len(values), *form.shape), dtype)

@@ -126,7 +126,7 @@ class Rooms:
         if self._in_place or column.row_nbytes < _LEAST_ROW:
             return None
         rows = column.state.engine.cells.cell_shape[0]
-        return UniformForm(path, column.row_shape, column.dtype.str, rows)
+        return UniformForm(path, column.row_shape, column.dtype, rows)
 
     def fork(self, rooms: Mapping[str, Room]) -> Fork:
         """A fork of the session through which workers store samples in rooms."""

@@ -19,6 +19,7 @@ from hubzarr.datasets.ragged import RaggedColumn
 from hubzarr.datasets.rows import as_numbers
 from hubzarr.datasets.uniform import UniformColumn
 from hubzarr.datasets.values import values
+from hubzarr.dtypes import wide_dtype
 from hubzarr.engine import ArrayEngine
 from hubzarr.engine.statistics import has_rows, settle
 from hubzarr.errors import InvalidError
@@ -183,6 +184,7 @@ def _described(tensor: Tensor, column: Column | None) -> QueryColumn:
         return QueryColumn("shape")
     uniform = isinstance(column, UniformColumn)
     dtype = column.dtype if isinstance(column, UniformColumn) else spec.numpy_dtype
+    dtype = None if dtype is None else wide_dtype(dtype)
     if dtype is None or dtype.kind not in "biufM":
         return QueryColumn("shape")
     shape = column.row_shape if isinstance(column, UniformColumn) else None

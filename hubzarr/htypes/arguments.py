@@ -5,9 +5,8 @@ from __future__ import annotations
 from difflib import get_close_matches
 from typing import Any
 
-import numpy as np
-
 from hubzarr.codecs import default_codecs
+from hubzarr.dtypes import as_dtype, kind_of
 from hubzarr.errors import InvalidError
 from hubzarr.htypes.information import check_information
 from hubzarr.htypes.kinds import HTYPES, Htype
@@ -190,17 +189,18 @@ def _dtype(kind: Htype, dtype: Any) -> str | None:
             raise InvalidError(f"dtype={dtype!r} of {kind.name}, which has no arrays; leave it out")
         return kind.dtype
     try:
-        made = np.dtype(dtype)
+        made = as_dtype(dtype)
     except TypeError as error:
         raise InvalidError(f"dtype={dtype!r}; expected a dtype of NumPy: {error}") from error
-    if made.hasobject or made.kind in "TV" or (made.kind in "US" and made.itemsize == 0):
+    number = kind_of(made)
+    if made.hasobject or number in "TV" or (made.kind in "US" and made.itemsize == 0):
         raise InvalidError(
             f"dtype={dtype!r} can't be stored; expected numbers, times or text of fixed length; "
             "for strings there is htype='text', for objects htype='json'"
         )
-    if kind.kinds and made.kind not in kind.kinds:
+    if kind.kinds and number not in kind.kinds:
         raise InvalidError(
             f"dtype={dtype!r} of {kind.name}; expected one such as {kind.dtype or 'float32'}"
         )
     made = made.newbyteorder("=")
-    return str(made.name if made.kind in "biufc" else made.str)
+    return str(made.name if number in "biufc" else made.str)

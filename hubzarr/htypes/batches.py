@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from hubzarr.dtypes import kind_of
 from hubzarr.errors import SampleError
 from hubzarr.htypes.casting import as_array, cast
 from hubzarr.htypes.labels import check_numbers, class_numbers
@@ -121,7 +122,7 @@ def _gathered(values: Any) -> Array | None:
     first = values[0]
     if kinds != {np.ndarray}:
         same = len(kinds) == 1 and isinstance(first, np.generic)
-        return np.array(values, first.dtype) if same and first.dtype.kind in "biufc" else None
+        return np.array(values, first.dtype) if same and kind_of(first.dtype) in "biufc" else None
     if first.nbytes > _STACKED_BYTES or first.dtype.hasobject:
         return None
     if any(v.shape != first.shape or v.dtype != first.dtype for v in values):

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from hubzarr.dtypes import kind_of, widened
 from hubzarr.errors import SampleError
 from hubzarr.media import Sample
 
@@ -122,8 +123,9 @@ def cast(array: Array, dtype: np.dtype[Any]) -> Array:
         return array
     if array.size == 0:
         return np.zeros(array.shape, dtype)
-    if given.kind not in _NUMBERS or dtype.kind not in _NUMBERS:
+    if kind_of(given) not in _NUMBERS or kind_of(dtype) not in _NUMBERS:
         return _cast_other(array, dtype)
+    array = widened(array)
     if np.can_cast(given, dtype, "safe"):
         return array.astype(dtype)
     if dtype.kind in "iub":
@@ -151,16 +153,18 @@ def _to_integers(array: Array, dtype: np.dtype[Any]) -> Array:
 
 
 def _to_floats(array: Array, dtype: np.dtype[Any]) -> Array:
-    if array.dtype.kind == "c" and dtype.kind == "f":
+    if array.dtype.kind == "c" and kind_of(dtype) == "f":
         raise SampleError(
             f"complex values in a tensor of {dtype}; append values.real, or create the tensor "
             f"with dtype={array.dtype.name!r}"
         )
     with np.errstate(over="ignore"):
         result = array.astype(dtype)
-    if array.dtype.kind in "iu" and dtype != np.float16:  # others hold every integer there is
+    large = dtype.itemsize > 2 or dtype.name == "bfloat16"
+    if array.dtype.kind in "iu" and large:  # which hold every integer there is
         return result
-    if (np.isinf(result) & ~np.isinf(array)).any():
+    # Overflow gives infinity, or NaN in floats of 8 bits that know no infinity.
+    if (~np.isfinite(result) & np.isfinite(array)).any():
         raise SampleError(
             f"values too large for a tensor of {dtype}; create it with dtype={array.dtype.name!r}"
         )

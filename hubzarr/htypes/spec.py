@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from hubzarr.dtypes import as_dtype
 from hubzarr.errors import InvalidError, UnsupportedError
 from hubzarr.htypes.kinds import HTYPES, Htype
 
@@ -116,7 +117,7 @@ class TensorSpec:
         """Dtype of the arrays that samples are, if it is fixed and they are arrays."""
         if self.dtype is None or self.dtype == "str":
             return None
-        return np.dtype(self.dtype)
+        return as_dtype(self.dtype)
 
     @cached_property
     def stored_dtype(self) -> np.dtype[Any]:

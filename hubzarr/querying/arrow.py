@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from hubzarr.dtypes import widened
 from hubzarr.errors import DamagedError, InvalidTypeError
 from hubzarr.media.extras import need
 
@@ -34,7 +35,7 @@ def arrow_numbers(values: Values, missing: npt.NDArray[np.bool_] | None = None) 
     [1.5, None]
     """
     arrow = need("pyarrow", extra="query", what="running queries")
-    values = np.ascontiguousarray(values)
+    values = widened(np.ascontiguousarray(values))
     kind = values.dtype.kind
     if kind == "f" and values.dtype.itemsize != 4:
         values = values.astype(np.float32 if values.dtype.itemsize == 2 else np.float64)

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from hubzarr.dtypes import kind_of
 from hubzarr.engine import CellStore
 from hubzarr.engine.array import grid_of
 from hubzarr.stats import channels
@@ -244,7 +245,7 @@ def _take(draft: TableDraft, source: Table, first: Cell, stop: Cell, chosen: Arr
 
 def unlike(a: Array, b: Array) -> Array:
     """Where two arrays differ, bit for bit for floats, so that NaN equals itself."""
-    if a.dtype.kind == "f" and a.dtype.itemsize in (2, 4, 8):
+    if kind_of(a.dtype) == "f" and a.dtype.itemsize in (1, 2, 4, 8):
         bits = f"u{a.dtype.itemsize}"
         return np.asarray(a.view(bits) != b.view(bits))
     if a.dtype.kind == "c":

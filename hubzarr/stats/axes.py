@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from hubzarr.dtypes import widened
 from hubzarr.errors import InvalidError, OutOfBoundsError
 from hubzarr.stats import native
 from hubzarr.stats.kernels import BLOCK, GROUP, clear_nan, float_scratch
@@ -66,7 +67,8 @@ def measure_many(block: Array, chunk_shape: Sequence[int], channels: int = 1) ->
     view = block.reshape([n for pair in zip(grid, cells, strict=True) for n in pair])
     if channels == 1:
         return measure_axes(view, range(1, 2 * ndim, 2))[..., None]
-    rows: Rows = np.empty((*grid, channels), row_dtype(block.dtype))
+    view = widened(view)
+    rows: Rows = np.empty((*grid, channels), row_dtype(view.dtype))
     cut = view.transpose([*range(0, 2 * ndim, 2), *range(1, 2 * ndim, 2)])
     if native.fill(cut, rows, ndim, channels):
         return rows
@@ -95,6 +97,7 @@ def measure_axes(block: Array, axes: int | Sequence[int] | None, keepdims: bool 
     >>> measure_axes(np.arange(6).reshape(2, 3), 0)["mean"].tolist()
     [1.5, 2.5, 3.5]
     """
+    block = widened(block)
     reduced = _normalize(axes, block.ndim)
     kept = [a for a in range(block.ndim) if a not in reduced]
     view = block.transpose(kept + reduced)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from hubzarr.dtypes import as_dtype, kind_of
 from hubzarr.errors import InvalidError
 from hubzarr.stats.rows import Rows, row_dtype
 
@@ -45,7 +46,7 @@ def result_dtype(name: str, input_dtype: Any, dtype: Any = None) -> np.dtype[Any
     >>> result_dtype("sum", "uint8"), result_dtype("mean", "float32")
     (dtype('uint64'), dtype('float32'))
     """
-    given: np.dtype[Any] = np.dtype(input_dtype).newbyteorder("=")
+    given: np.dtype[Any] = as_dtype(input_dtype).newbyteorder("=")
     base = name.removeprefix("nan")
     if name not in STATISTICS:
         raise InvalidError(f"no statistic {name!r}; expected one of {', '.join(STATISTICS)}")
@@ -54,11 +55,10 @@ def result_dtype(name: str, input_dtype: Any, dtype: Any = None) -> np.dtype[Any
     if base in ("min", "max", "ptp"):
         return given
     if dtype is not None:
-        chosen: np.dtype[Any] = np.dtype(dtype)
-        return chosen
-    if base == "sum" and given.kind != "f":
-        return np.dtype("u8" if given.kind == "u" else "i8")
-    return given if given.kind == "f" else _F8
+        return as_dtype(dtype)
+    if kind_of(given) == "f":
+        return given
+    return np.dtype("u8" if given.kind == "u" else "i8") if base == "sum" else _F8
 
 
 def finish(rows: Rows, name: str, *, input_dtype: Any, ddof: float = 0, dtype: Any = None) -> Any:
@@ -95,7 +95,7 @@ def finish(rows: Rows, name: str, *, input_dtype: Any, ddof: float = 0, dtype: A
     expected = row_dtype(input_dtype)
     if rows.dtype != expected:
         raise InvalidError(
-            f"these rows are not statistics of {np.dtype(input_dtype)}: they have fields "
+            f"these rows are not statistics of {as_dtype(input_dtype)}: they have fields "
             f"{rows.dtype}; expected {expected}"
         )
     if np.any(rows["unknown"]):
@@ -117,7 +117,7 @@ def finish(rows: Rows, name: str, *, input_dtype: Any, ddof: float = 0, dtype: A
         value = _spread(rows, base, ddof, poison)
     else:
         value = _extreme(rows, base, poison)
-    if poison and base not in ("count", "size") and np.dtype(input_dtype).kind == "f":
+    if poison and base not in ("count", "size") and rows.dtype["min"].kind == "f":
         value = np.where(rows["nan"] > 0, np.nan, value)
     return np.asarray(value).astype(target)[()]
 
@@ -127,7 +127,7 @@ def _sum(rows: Rows, target: np.dtype[Any]) -> Any:
     if kind == "f":
         _refuse_integers("sum", target)
         return total
-    if target.kind not in "fc":
+    if kind_of(target) not in "fc":
         return total
     # A wrapped sum, unlike NumPy's float accumulator, is useless in floats.
     estimate = rows["mean"] * rows["n"]
@@ -135,7 +135,7 @@ def _sum(rows: Rows, target: np.dtype[Any]) -> Any:
 
 
 def _refuse_integers(name: str, target: np.dtype[Any]) -> None:
-    if target.kind not in "fc":
+    if kind_of(target) not in "fc":
         raise InvalidError(
             f"{name} with dtype {target} truncates every element, which statistics can't give; "
             "compute it from the data, or cast the result"

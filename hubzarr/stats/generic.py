@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from hubzarr.dtypes import as_dtype
 from hubzarr.errors import InvalidError, InvalidTypeError
 
 __all__ = ["Part", "combine_parts", "fallback_supported", "finish_part", "measure_part"]
@@ -59,7 +60,7 @@ def fallback_supported(name: str, dtype: Any) -> bool:
     >>> fallback_supported("mean", "complex64"), fallback_supported("sum", "datetime64[s]")
     (True, False)
     """
-    kind: str = np.dtype(dtype).kind
+    kind: str = as_dtype(dtype).kind
     if name in _SIZE:
         return kind != "V"
     if kind in "cf":
@@ -236,7 +237,7 @@ def finish_part(
     >>> str(finish_part(measure_part(x, "mean"), "mean", x.dtype))
     '2 seconds'
     """
-    given: np.dtype[Any] = np.dtype(input_dtype)
+    given: np.dtype[Any] = as_dtype(input_dtype)
     if given.kind in "cfmM":
         given = given.newbyteorder("=")
     if name == "size":
@@ -259,7 +260,7 @@ def finish_part(
         else:
             value = np.where(n - ddof > 0, part.m2 / np.maximum(n - ddof, 1e-300), np.nan)
             value = np.sqrt(value) if name.endswith("std") else value
-    target = np.dtype(dtype) if dtype is not None else given
+    target = as_dtype(dtype) if dtype is not None else given
     if name.endswith(("var", "std")):
         target = np.empty(0, target).real.dtype
     return np.asarray(value).astype(target)[()]

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from hubzarr.dtypes import widened
 from hubzarr.errors import InvalidError
 
 __all__ = ["histogram"]
@@ -34,7 +35,7 @@ def histogram(chunk: Array, edges: Any) -> Array:
     >>> histogram(np.array([0, 1, 1, 3, 4]), [0, 1, 2, 4])
     array([1, 2, 2])
     """
-    edges = np.asarray(edges)
+    chunk, edges = widened(chunk), widened(np.asarray(edges))
     if edges.ndim != 1 or edges.size < 2 or not (edges[:-1] <= edges[1:]).all():
         raise InvalidError(
             "edges of a histogram don't increase; expected two or more numbers in order"

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from hubzarr.dtypes import widened
 from hubzarr.errors import InvalidError
 from hubzarr.stats import native
 from hubzarr.stats.kernels import (
@@ -60,6 +61,7 @@ def measure(chunk: Array, channels: int = 1) -> Rows:
     size = chunk.size
     if size == 0:
         return np.zeros(channels, dtype)
+    chunk = widened(chunk)
     rows: Rows = np.empty(channels, dtype)
     if native.fill(chunk, rows, 0, channels):
         return rows

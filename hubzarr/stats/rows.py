@@ -9,7 +9,7 @@ zeros is the neutral element of `combine`.  Fields:
 ``sum``     of the valid elements; integers wrap modulo 2**64 as in NumPy
 ``mean``    of the valid elements, right even where an integer sum wraps
 ``m2``      sum of squared deviations from the mean; NaN if an element is infinite
-``min``     smallest valid element (bool as uint8)
+``min``     smallest valid element (bool as uint8, floats of 8 bits and bfloat16 as float32)
 ``max``     largest valid element
 ``unknown`` cells below whose statistics are absent; such a cell counts nowhere else
 ========= ======================================================================
@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 
+from hubzarr.dtypes import as_dtype, wide_dtype, widened
 from hubzarr.errors import InvalidError, InvalidTypeError
 
 __all__ = ["Rows", "channels", "combine", "constant", "merge_channels", "stats_dtype"]
@@ -35,6 +36,7 @@ _SUM = {"b": "<i8", "i": "<i8", "u": "<u8", "f": "<f8"}
 
 @lru_cache(maxsize=64)
 def _stats_dtype(dtype: np.dtype[Any]) -> np.dtype[np.void] | None:
+    dtype = wide_dtype(dtype)
     if dtype.kind not in _SUM or dtype.itemsize > 8:
         return None
     extreme = "<u1" if dtype.kind == "b" else dtype.newbyteorder("<")
@@ -73,12 +75,12 @@ def stats_dtype(dtype: Any) -> np.dtype[np.void] | None:
     >>> stats_dtype("complex64") is None
     True
     """
-    return _stats_dtype(np.dtype(dtype))
+    return _stats_dtype(as_dtype(dtype))
 
 
 def row_dtype(dtype: Any) -> np.dtype[np.void]:
     """Like `stats_dtype`, but an error where there is none."""
-    found = _stats_dtype(np.dtype(dtype))
+    found = _stats_dtype(as_dtype(dtype))
     if found is None:
         raise InvalidTypeError(
             f"no statistics are stored for dtype {np.dtype(dtype)}; expected bool, an integer, "
@@ -137,7 +139,7 @@ def constant(dtype: Any, value: Any, count: int, channels: int = 1) -> Rows:
     >>> int(row["n"]), int(row["sum"]), float(row["mean"]), float(row["m2"])
     (10, -20, -2.0, 0.0)
     """
-    dtype = np.dtype(dtype)
+    dtype = as_dtype(dtype)
     rows: Rows = np.zeros(channels, row_dtype(dtype))
     if count < 0 or count % channels:
         raise InvalidError(
@@ -146,7 +148,8 @@ def constant(dtype: Any, value: Any, count: int, channels: int = 1) -> Rows:
     n = count // channels
     if n == 0:
         return rows
-    item = np.asarray(value).astype(dtype)[()]
+    item = widened(np.asarray(value).astype(dtype))[()]
+    dtype = item.dtype
     if item != item:
         rows["nan"] = n
         return rows
