@@ -23,6 +23,8 @@ __all__ = ["Reading"]
 WINDOW_BYTES: Final = 128 << 20
 #: The same where a window is only what is read ahead.
 AHEAD_BYTES: Final = 32 << 20
+#: Samples in a window at most, by default: their order takes time too.
+MOST: Final = 1 << 18
 #: Samples that are made together where batches are not wanted.
 TOGETHER: Final = 32
 
@@ -59,7 +61,8 @@ class Reading:
             return options.window
         chosen = [one for one in self.source.fields if one.name in options.tensors]
         limit = WINDOW_BYTES if options.shuffle == "window" else AHEAD_BYTES
-        return max(1, round(limit / max(1.0, sum(one.nbytes for one in chosen))))
+        nbytes = max(1.0, sum(one.nbytes for one in chosen))
+        return min(MOST, max(1, round(limit / nbytes)))
 
     def order(self, epoch: int) -> Order:
         """The order of an epoch."""
