@@ -100,7 +100,7 @@ def read_rows(
     engine: ArrayEngine, view: Transform, rows: npt.NDArray[np.int64],
     out: npt.NDArray[Any] | None = None,
 ) -> npt.NDArray[Any]:  # fmt: skip
-    """Some indices of the first axis of a view; neighbours are read as boxes.
+    """Some indices of the first axis of a view; long runs of neighbours are read as boxes.
 
     Parameters
     ----------
@@ -112,7 +112,10 @@ def read_rows(
     """
     box = view.box
     breaks = np.flatnonzero(np.diff(rows) != 1) + 1
-    if box is None or len(box) != len(view.shape) or 4 * len(breaks) > len(rows):
+    chunk = engine.cells.chunk_shape[0] if engine.cells.chunk_shape else 1
+    touched = np.count_nonzero(np.diff(rows // chunk)) + 1
+    # Scattered rows are picked out of their chunks, which costs less than a box for each.
+    if box is None or len(box) != len(view.shape) or len(breaks) > 2 * touched:
         found = engine.read(apply(view, rows))
         if out is None:
             return found
