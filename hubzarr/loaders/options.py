@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from difflib import get_close_matches
 from typing import Any, Final
 
 from hubzarr.errors import InvalidError, InvalidTypeError, NotFoundError
@@ -71,6 +72,7 @@ def checked(source: Source, given: Mapping[str, Any]) -> Options:
         One of them is wrong.
     """
     options: dict[str, Any] = dict(given)
+    _check_names(options)
     options["tensors"] = _tensors(source, given.get("tensors"))
     for name, least in (("batch_size", 1), ("window", 1), ("prefetch", 0), ("world_size", 1)):
         _check_integer(name, given.get(name), least)
@@ -89,12 +91,21 @@ def checked(source: Source, given: Mapping[str, Any]) -> Options:
     if given.get("on_error", "raise") not in ON_ERROR:
         raise InvalidError(f"on_error={given['on_error']!r}: expected one of {_listed(ON_ERROR)}")
     _check_by_tensor(options)
-    if options["return_index"] and "index" in options["tensors"] and not source.single:
+    if given.get("return_index") and "index" in options["tensors"] and not source.single:
         raise InvalidError(
             "return_index=True adds 'index' to the batch, and there is a tensor of that name: "
             "leave it out by tensors=[...], or rename it"
         )
     return Options(**options)
+
+
+def _check_names(options: Mapping[str, Any]) -> None:
+    known = [one.name for one in fields(Options)]
+    for name in options:
+        if name not in known:
+            close = get_close_matches(name, known, 1)
+            hint = f"did you mean {close[0]}?" if close else f"options are {', '.join(known)}"
+            raise InvalidTypeError(f"a loader has no option {name!r}: {hint}")
 
 
 def _tensors(source: Source, given: Any) -> tuple[str, ...]:
