@@ -169,13 +169,18 @@ class Order:
     def _groups(self) -> Numbers:
         """Where each window begins among the blocks in their order, and the end."""
         count, length = self.blocks.count, max(1, self.length)
-        return _ramped(count, max(1, round(self.window * count / length)))
+        return _ramped(count, max(1, round(self.window * count / length)), self._ramps)
+
+    @property
+    def _ramps(self) -> bool:
+        """Whether the first windows are smaller, where that changes no order or only a little."""
+        return self.shuffle != "window" or self.length >= 4 * self.window
 
     @cached_property
     def starts(self) -> Numbers:
         """Position where each window begins, and the number of samples."""
         if self.shuffle == "full":
-            return _ramped(self.length, max(1, self.window))
+            return _ramped(self.length, max(1, self.window), self._ramps)
         sizes = np.diff(self.blocks.starts)[self._permuted]
         ends = np.append(0, np.cumsum(sizes))
         found: Numbers = ends[self._groups]
@@ -241,15 +246,12 @@ class Order:
         return out
 
 
-def _ramped(count: int, size: int) -> Numbers:
-    """Bounds of groups of `size`; where there are many, the first ones are smaller."""
-    first: list[int] = []
-    if count >= 4 * size:
-        step = max(1, size // RAMP)
-        while step < size:
-            first.append(step)
-            step *= 2
-    bounds = np.append(0, np.cumsum(first, dtype=np.int64)).astype(np.int64)
+def _ramped(count: int, size: int, ramps: bool) -> Numbers:
+    """Bounds of groups of `size`; the first ones may be smaller."""
+    bounds, step = [0], max(1, size // RAMP)
+    while ramps and step < size and bounds[-1] + step < count:
+        bounds.append(bounds[-1] + step)
+        step *= 2
     rest = np.arange(bounds[-1] + size, count, size, dtype=np.int64)
     found = np.concatenate([bounds, rest, [count]]).astype(np.int64)
     return found if count else np.zeros(1, np.int64)

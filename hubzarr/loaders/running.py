@@ -21,7 +21,7 @@ __all__ = ["Reading"]
 
 #: Bytes of stored samples in a window, unless the user says how many samples.
 WINDOW_BYTES: Final = 128 << 20
-#: The same where a window is only what is read ahead.
+#: The same for samples in order.
 AHEAD_BYTES: Final = 32 << 20
 #: Samples in a window at most, by default: their order takes time too.
 MOST: Final = 1 << 18
@@ -60,7 +60,7 @@ class Reading:
         if options.window is not None:
             return options.window
         chosen = [one for one in self.source.fields if one.name in options.tensors]
-        limit = WINDOW_BYTES if options.shuffle == "window" else AHEAD_BYTES
+        limit = AHEAD_BYTES if options.shuffle == "none" else WINDOW_BYTES
         nbytes = max(1.0, sum(one.nbytes for one in chosen))
         return min(MOST, max(1, round(limit / nbytes)))
 
