@@ -1,0 +1,1 @@
+"""Loaders without a framework: order, steps, windows, batches."""
