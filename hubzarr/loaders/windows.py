@@ -78,17 +78,12 @@ class Windows:
 
     def get(self, number: int) -> Loaded:
         """A window; those before it are let go, the next one begins to be read."""
-        for old in [n for n in self._tasks if n < number - 1]:
+        for old in [n for n in self._tasks if n < number]:
             self._tasks.pop(old).cancel()
         found = self._begin(number).result()
         if self._pool is not None and number + 1 < self._plan.order.count:
             self._begin(number + 1)
         return found
-
-    def let_go(self, number: int) -> None:
-        """Forget windows before one."""
-        for old in [n for n in self._tasks if n < number]:
-            self._tasks.pop(old).cancel()
 
     def close(self) -> None:
         """Stop reading ahead."""
