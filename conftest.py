@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,12 @@ from hubzarr.config import configure
 
 #: Scripts that made files for tests; they need libraries that the tests don't.
 collect_ignore_glob = ["tests/*/data/*"]
+#: Modules that import a framework can't be searched for examples without it.
+collect_ignore_glob += [
+    f"hubzarr/loaders/{framework}*"
+    for framework in ("jax", "tensorflow", "torch")
+    if find_spec(framework) is None
+]
 
 
 @pytest.fixture(autouse=True)

@@ -66,7 +66,10 @@ class Assembler:
         self.fields = [by_name[name] for name in options.tensors]
 
     def batch(self, parts: Sequence[Part], count: int) -> Any:
-        """One batch; None if no sample of it is left. Samples apart for ``batch_size=None``."""
+        """One batch; None if no sample of it is left.
+
+        For ``batch_size=None``: samples apart, each with its place among the `count`.
+        """
         rows = np.empty(count, np.int64)
         for part in parts:
             rows[part.at] = part.loaded.rows[part.places]
@@ -86,7 +89,9 @@ class Assembler:
             columns = {name: _some(column, chosen) for name, column in columns.items()}
             numbers = numbers[chosen]
         if self._options.batch_size is None:
-            return self._apart(columns, len(numbers))
+            skips = chosen is not None and self._options.on_error == "skip"
+            places = chosen.tolist() if chosen is not None and skips else range(len(numbers))
+            return list(zip(places, self._apart(columns, len(numbers)), strict=True))
         listed = numbers.tolist()
         batch = {name: self._value(name, c, listed) for name, c in columns.items()}
         return self._to.finish(self._formed(batch))

@@ -7,10 +7,10 @@ from typing import Any, Final
 
 from hubzarr.errors import UnsupportedError
 
-__all__ = ["module_for"]
+__all__ = ["FRAMEWORKS", "module_for"]
 
 #: Package that a framework is imported as, and its name.
-_FRAMEWORKS: Final = {
+FRAMEWORKS: Final = {
     "torch": ("torch", "PyTorch"),
     "tensorflow": ("tensorflow", "TensorFlow"),
     "jax": ("jax", "JAX"),
@@ -25,7 +25,7 @@ def module_for(framework: str) -> Any:
     UnsupportedError
         The framework is not installed.
     """
-    package, name = _FRAMEWORKS[framework]
+    package, name = FRAMEWORKS[framework]
     try:
         importlib.import_module(package)
     except ImportError as error:

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
-from typing import Any, Final
+from typing import Any
 
-from hubzarr.errors import InvalidError, InvalidTypeError
+from hubzarr.errors import InvalidError
 from hubzarr.loaders.framework import Framework
 from hubzarr.loaders.options import Options
 from hubzarr.loaders.running import Reading
 from hubzarr.loaders.source import Source
+from hubzarr.loaders.state import resumed, state_of
 
 __all__ = ["Loader"]
-
-#: Of the document that `Loader.state_dict` gives.
-STATE: Final = 1
 
 
 class Loader:
@@ -139,19 +136,8 @@ class Loader:
         >>> [len(x) for x in seen], sorted(sum(seen, []))
         ([2, 2, 3, 3], [0, 1, 2, 3, 4, 5, 6, 7, 8, 9])
         """
-        reading, options = self._reading, self.options
-        position = reading.steps(self._position).consumed(self._steps)
-        return {
-            "version": STATE,
-            "commit": reading.source.commit,
-            "length": len(reading.source),
-            "seed": options.seed,
-            "epoch": self._epoch,
-            "position": position,
-            "shuffle": options.shuffle,
-            "window": reading.window,
-            "order": reading.order(self._epoch).fingerprint,
-        }
+        position = self._reading.steps(self._position).consumed(self._steps)
+        return state_of(self._reading, self._epoch, position)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on where another loader stood, on any number of ranks and with any batch size.
@@ -167,51 +153,6 @@ class Loader:
         InvalidError
             It is of other data or of another order, in which "the rest" would be other samples.
         """
-        _check_state(state)
-        changes = {"seed": state["seed"]}
-        if state["shuffle"] == "window":
-            changes["window"] = state["window"]
-        before = self._reading
-        found = Reading(before.source, replace(before.options, **changes), before.to)
-        mine = {
-            "commit": found.source.commit, "length": len(found.source),
-            "shuffle": found.options.shuffle, "order": found.order(state["epoch"]).fingerprint,
-        }  # fmt: skip
-        for key, value in mine.items():
-            if state[key] != value:
-                raise InvalidError(
-                    f"the state is of a loader with {key} {state[key]!r}, this one has {value!r}: "
-                    f"{_ADVICE[key]}"
-                )
-        self._reading = found
-        self.set_epoch(int(state["epoch"]))
-        self._position = int(state["position"])
-
-
-_ADVICE: Final = {
-    "commit": "open the dataset at that commit, as in hub.load(name@commit id), to go on",
-    "length": "select the same rows",
-    "shuffle": "give it the same shuffle",
-    "order": "it needs the same rows, and tensors that are as heavy, for the same order",
-}
-_KEYS: Final[dict[str, type]] = {
-    "commit": str, "length": int, "seed": int, "epoch": int, "position": int, "shuffle": str,
-    "window": int, "order": str,
-}  # fmt: skip
-
-
-def _check_state(state: Any) -> None:
-    if not isinstance(state, Mapping):
-        raise InvalidTypeError(f"a state is a dict from state_dict(), not {type(state).__name__}")
-    if state.get("version") != STATE:
-        raise InvalidError(
-            f"a state of version {state.get('version')!r}; this release reads version {STATE}"
-        )
-    for key, kind in _KEYS.items():
-        if not isinstance(state.get(key), kind):
-            raise InvalidError(f"the state has no {key}, or not as {kind.__name__}")
-    if not 0 <= state["position"] <= state["length"] or state["epoch"] < 0:
-        raise InvalidError(
-            f"the state is at position {state['position']} of {state['length']} in epoch "
-            f"{state['epoch']}: it was not made by state_dict()"
-        )
+        self._reading, epoch, position = resumed(self._reading, state)
+        self.set_epoch(epoch)
+        self._position = position

@@ -94,8 +94,9 @@ class Reading:
     # -- batches -----------------------------------------------------------------
 
     def batches(
-        self, epoch: int, position: int = 0, worker: int = 0, workers: int = 1
-    ) -> Iterator[tuple[int, Any]]:
+        self, epoch: int, position: int = 0, worker: int = 0, workers: int = 1,
+        *, skip: int = 0, ahead_by: int | None = None,
+    ) -> Iterator[tuple[int, Any]]:  # fmt: skip
         """Batches of one reader, each with the number of steps of the rank up to it.
 
         Parameters
@@ -104,33 +105,37 @@ class Reading:
         position : int
             Where to begin.
         worker, workers : int
+        skip : int
+            Batches of this worker to leave out first.
+        ahead_by : int, optional
+            Batches made ahead in a thread; by default as many as the options say.
         """
         plan = Plan(
             self.order(epoch), self.steps(position), self.options.rank, worker, workers
         )  # fmt: skip
-        made = self._made(plan)
-        return ahead(made, self.options.prefetch) if self.options.prefetch else made
+        made = self._made(plan, skip)
+        depth = self.options.prefetch if ahead_by is None else ahead_by
+        return ahead(made, depth) if depth else made
 
-    def _made(self, plan: Plan) -> Iterator[tuple[int, Any]]:
+    def _made(self, plan: Plan, skip: int) -> Iterator[tuple[int, Any]]:
         assembler = Assembler(self.source, self.options, self.to, self.skipped)
         background = self.options.prefetch > 0
         windows = Windows(self.source, plan, assembler.fields, self.kept, background)
         together = TOGETHER if self.options.batch_size is None else 1
         try:
-            for first in range(0, plan.count, together):
+            for first in range(skip, plan.count, together):
                 group = range(first, min(first + together, plan.count))
                 positions = [plan.positions(number) for number in group]
                 parts, count = _parts(plan.order, windows, np.concatenate(positions))
                 if not count:
                     continue
                 made = assembler.batch(parts, count)
-                done = plan.worker + group[-1] * plan.workers + 1
                 if self.options.batch_size is not None:
                     if made is not None:
-                        yield done, made
+                        yield plan.worker + first * plan.workers + 1, made
                     continue
-                for i, sample in enumerate(made or ()):
-                    yield min(done, plan.worker + (first + i) * plan.workers + 1), sample
+                for i, sample in made or ():
+                    yield plan.worker + (first + i) * plan.workers + 1, sample
         finally:
             windows.close()
 
