@@ -159,9 +159,9 @@ class Order:
 
     @cached_property
     def _permuted(self) -> Numbers:
-        """Blocks in their order. If all fit one window, their own: the samples are mixed."""
+        """Blocks in their order. If there is one window, their own: the samples are mixed."""
         blocks = np.arange(self.blocks.count, dtype=np.int64)
-        if self.shuffle == "none" or self.blocks.length <= self.window:
+        if self.shuffle == "none" or len(self._groups) <= 2:
             return blocks
         return Permutation(len(blocks), self.seed, self.epoch, 0)(blocks)
 

@@ -51,28 +51,37 @@ class Steps:
     drop_last: bool = False
     pad: bool = False
 
+    @property
+    def size(self) -> int:
+        """Samples of a full step."""
+        return self.batch * self.world
+
     @cached_property
     def count(self) -> int:
         """Number of steps."""
-        full, rest = divmod(self.length - self.start, self.batch * self.world)
+        full, rest = divmod(self.length - self.start, self.size)
         return full if self.drop_last or not rest else full + 1
+
+    @cached_property
+    def regular(self) -> int:
+        """Number of steps, from the first one on, that are full and where one expects them."""
+        full, rest = divmod(self.length - self.start, self.size)
+        return full - 1 if full and self._short(rest) else full
+
+    def _short(self, rest: int) -> bool:
+        """Whether a rest is so small that a rank would get none, and wait for others in vain."""
+        return 0 < rest < self.world and self.batch > 1 and not (self.drop_last or self.pad)
 
     def bounds(self, step: int) -> tuple[int, int]:
         """First and last position of a step; padded ones lie behind the end of the epoch."""
-        size = self.batch * self.world
-        first = self.start + step * size
-        last = first + size
-        if self.drop_last or self.pad:
+        first = self.start + step * self.size
+        last = first + self.size
+        if self.pad:
             return first, last
-        rest = (self.length - self.start) % size
-        if 0 < rest < self.world and self.batch > 1 and self.count > 1:
-            # So few are left that a rank would get none, and wait for the others in vain:
-            # the last step takes some from the one before it.
+        if step >= self.regular and self.regular < self.count - 1:
+            # The last step takes some from the one before it, so that each rank gets one.
             cut = self.length - self.world
-            if step == self.count - 2:
-                return first, cut
-            if step == self.count - 1:
-                return cut, self.length
+            return (first, cut) if step == self.regular else (cut, self.length)
         return first, min(last, self.length)
 
     def consumed(self, steps: int) -> int:
@@ -142,22 +151,46 @@ class Plan:
         steps, length = self.steps, self.order.length
         end = steps.bounds(steps.count - 1)[1] if steps.count else steps.start
         # Padding goes through the beginning of the order again, behind its end.
-        for lap in range(0, end, length):
+        for lap in range(0, end, max(1, length)):
             first, last = max(start + lap, steps.start), min(stop + lap, end)
             if first >= last:
                 continue
             if self.takes_all:
                 out[first - lap - start : last - lap - start] = True
                 continue
+            inner = self._steps_inside(first, last)
+            if inner:
+                out[self._taken_inside(inner, window, lap)] = True
             for step in self._steps_with(first, last):
-                taken = self._positions(step)
-                out[taken[(taken >= start) & (taken < stop)] - start] = True
+                if step not in inner:
+                    taken = self._positions(step)
+                    out[taken[(taken >= start) & (taken < stop)] - start] = True
         return out
 
     def _steps_with(self, first: int, last: int) -> range:
         """The reader's steps that touch a stretch of positions; at the end one more, maybe."""
-        size = self.steps.batch * self.steps.world
+        size = self.steps.size
         begin = (first - self.steps.start) // size
         until = min((last - 1 - self.steps.start) // size + 2, self.steps.count)
-        begin += (self.worker - begin) % self.workers
-        return range(begin, until, self.workers)
+        return self._own(begin, until)
+
+    def _steps_inside(self, first: int, last: int) -> range:
+        """The reader's steps that are full and lie in a stretch of positions as a whole."""
+        size = self.steps.size
+        begin = -((self.steps.start - first) // size)
+        return self._own(begin, min((last - self.steps.start) // size, self.steps.regular))
+
+    def _own(self, begin: int, until: int) -> range:
+        """Those of some steps that are the reader's."""
+        return range(begin + (self.worker - begin) % self.workers, until, self.workers)
+
+    def _taken_inside(self, steps: range, window: int, lap: int) -> Numbers:
+        """What `_positions` gives for steps inside a window, all at once, from its start."""
+        size, world = self.steps.size, self.steps.world
+        firsts = np.asarray(steps) * size + self.steps.start - lap - int(self.order.starts[window])
+        places = firsts[:, None] + np.arange(size)
+        if world == 1:
+            return places
+        share = slice(size * self.rank // world, size * (self.rank + 1) // world)
+        by_pick = np.argsort(self.order.at(window).picks[places], axis=1)[:, share]
+        return firsts[:, None] + by_pick
