@@ -71,27 +71,27 @@ def checked(source: Source, given: Mapping[str, Any]) -> Options:
     InvalidError, InvalidTypeError, NotFoundError
         One of them is wrong.
     """
-    options: dict[str, Any] = dict(given)
-    _check_names(options)
+    _check_names(given)
+    options = {one.name: one.default for one in fields(Options)} | dict(given)
     options["tensors"] = _tensors(source, given.get("tensors"))
     for name, least in (("batch_size", 1), ("window", 1), ("prefetch", 0), ("world_size", 1)):
-        _check_integer(name, given.get(name), least)
-    _check_integer("seed", given.get("seed"), None)
-    rank, world = given.get("rank", 0), given.get("world_size", 1)
+        _check_integer(name, options[name], least)
+    _check_integer("seed", options["seed"], None)
+    rank, world = options["rank"], options["world_size"]
     _check_integer("rank", rank, 0)
     if rank >= world:
         raise InvalidError(
             f"rank={rank} of world_size={world}: ranks are numbered from 0 to {world - 1}"
         )
-    options["shuffle"] = _shuffle(given.get("shuffle"))
-    if given.get("drop_last") and given.get("pad"):
+    options["shuffle"] = _shuffle(options["shuffle"])
+    if options["drop_last"] and options["pad"]:
         raise InvalidError("drop_last leaves the last samples out, pad adds some: give one of them")
-    if given.get("form", "dict") not in FORMS:
-        raise InvalidError(f"form={given['form']!r}: expected one of {_listed(FORMS)}")
-    if given.get("on_error", "raise") not in ON_ERROR:
-        raise InvalidError(f"on_error={given['on_error']!r}: expected one of {_listed(ON_ERROR)}")
+    if options["form"] not in FORMS:
+        raise InvalidError(f"form={options['form']!r}: expected one of {_listed(FORMS)}")
+    if options["on_error"] not in ON_ERROR:
+        raise InvalidError(f"on_error={options['on_error']!r}: expected one of {_listed(ON_ERROR)}")
     _check_by_tensor(options)
-    if given.get("return_index") and "index" in options["tensors"] and not source.single:
+    if options["return_index"] and "index" in options["tensors"] and not source.single:
         raise InvalidError(
             "return_index=True adds 'index' to the batch, and there is a tensor of that name: "
             "leave it out by tensors=[...], or rename it"
