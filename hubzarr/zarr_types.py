@@ -71,10 +71,13 @@ class _SmallFloat(ZDType[Any, Any], HasItemSize):
         return isinstance(data, SupportsFloat)
 
     def cast_scalar(self, data: object) -> Any:
-        """Give a number as an element."""
+        """Give a number as an element; NaN that is one keeps its bits."""
+        scalar = self.to_native_dtype().type
+        if isinstance(data, scalar):
+            return data
         if not isinstance(data, SupportsFloat):
             raise TypeError(f"{data!r} is no number")
-        return self.to_native_dtype().type(float(data))
+        return scalar(float(data))
 
     def default_scalar(self) -> Any:
         """Give zero."""
@@ -96,13 +99,19 @@ class _SmallFloat(ZDType[Any, Any], HasItemSize):
         return bits.view(self.to_native_dtype())[()]
 
     def to_json_scalar(self, data: object, *, zarr_format: Any) -> Any:
-        """Write a number, or one of the words for special ones."""
-        value = float(self.cast_scalar(data))
+        """Write a number, one of the words for special ones, or the bits of a special NaN."""
+        scalar = self.cast_scalar(data)
+        value = float(scalar)
         if value != value:
-            return "NaN"
+            same = scalar.tobytes() == self.cast_scalar(np.nan).tobytes()
+            return "NaN" if same else self._hex(scalar)
         if np.isinf(value):
             return "Infinity" if value > 0 else "-Infinity"
         return value
+
+    def _hex(self, scalar: Any) -> str:
+        bits = np.asarray(scalar).view(f"u{self.item_size}")[()]
+        return f"0x{bits:0{2 * self.item_size}x}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -48,7 +48,8 @@ def array(
         version is "main" by default. A version that is new in an existing repository starts
         there independently of the others.
     dtype : dtype-like
-        Any NumPy dtype that Zarr can store.
+        Any NumPy dtype that Zarr can store; ``"bfloat16"``, ``"float8_e4m3fn"`` and
+        ``"float8_e5m2"`` need the extra ``bfloat16``.
     chunks : "auto", int or sequence of int
         Shape of what is compressed as one piece.
     shards : "auto", None or sequence of int

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from hubzarr.dtypes import kind_of
+from hubzarr.dtypes import is_small_float
 from hubzarr.errors import SampleError
 from hubzarr.htypes import documents
 from hubzarr.htypes.casting import as_array, cast, items_of
@@ -135,7 +135,7 @@ def _array(spec: TensorSpec, value: Any, info: Mapping[str, Any]) -> Prepared:
 def _integer(spec: TensorSpec, value: int) -> Array | None:
     """An integer as an array, much quicker than others; None where it doesn't fit."""
     dtype = spec.numpy_dtype
-    if dtype is None or kind_of(dtype) not in "iuf" or not spec.scalar_ok:
+    if dtype is None or dtype.kind not in "iuf" or is_small_float(dtype) or not spec.scalar_ok:
         return None
     try:
         return np.asarray(value, dtype)
