@@ -13,7 +13,15 @@ import numpy as np
 
 from hubzarr.errors import UnsupportedError
 
-__all__ = ["SMALL_FLOATS", "as_dtype", "is_small_float", "kind_of", "wide_dtype", "widened"]
+__all__ = [
+    "SMALL_FLOATS",
+    "as_dtype",
+    "from_torch",
+    "is_small_float",
+    "kind_of",
+    "wide_dtype",
+    "widened",
+]
 
 type Array = np.ndarray[Any, Any]
 
@@ -81,6 +89,37 @@ def kind_of(dtype: np.dtype[Any]) -> str:
     ('u', 'V')
     """
     return "f" if is_small_float(dtype) else dtype.kind
+
+
+def from_torch(value: Any) -> Array | None:
+    """Give a tensor of PyTorch of small floats, which NumPy can't take from it, as an array.
+
+    Parameters
+    ----------
+    value : object
+        Anything.
+
+    Returns
+    -------
+    numpy.ndarray or None
+        With the tensor's bits; None for all that is no such tensor.
+
+    Examples
+    --------
+    >>> from hubzarr.dtypes import from_torch
+    >>> from_torch([1.5]) is None
+    True
+    """
+    if not type(value).__module__.startswith("torch"):
+        return None
+    name = str(getattr(value, "dtype", "")).removeprefix("torch.")
+    if name not in SMALL_FLOATS:
+        return None
+    dtype = as_dtype(name)
+    torch = import_module("torch")
+    bits = value.detach().cpu().view(torch.int16 if dtype.itemsize == 2 else torch.uint8)
+    array: Array = bits.numpy().view(dtype)
+    return array
 
 
 def wide_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:

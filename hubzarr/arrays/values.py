@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from hubzarr.dtypes import from_torch
 from hubzarr.errors import InvalidError, InvalidTypeError
 
 __all__ = ["check_size", "elements", "fitted"]
@@ -54,7 +55,8 @@ def elements(value: Any, dtype: np.dtype[Any], name: str) -> np.ndarray[Any, Any
     """The value as an array of a dtype; errors as for `fitted`."""
     try:
         if isinstance(value, np.ndarray | np.generic) or hasattr(value, "__array__"):
-            array = np.asarray(value)
+            small = from_torch(value)
+            array = np.asarray(value) if small is None else small
             if array.dtype != dtype:
                 _check_kinds(array.dtype, dtype, name)
                 array = array.astype(dtype)

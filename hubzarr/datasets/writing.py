@@ -19,6 +19,7 @@ from hubzarr.datasets.rows import Rows, as_numbers, check_rows, select_rows
 from hubzarr.datasets.undoing import as_it_is, make_empty, take_back, whole_or_not
 from hubzarr.datasets.uniform import UniformColumn
 from hubzarr.datasets.values import as_array, one_value
+from hubzarr.dtypes import from_torch
 from hubzarr.engine import ArrayEngine
 from hubzarr.errors import InvalidError, SampleError
 from hubzarr.htypes import (
@@ -127,7 +128,8 @@ def _sized(path: str, samples: Any) -> Any:
     if isinstance(samples, Sequence | np.ndarray):
         return samples
     if hasattr(samples, "__array__"):
-        return np.asarray(samples)
+        small = from_torch(samples)
+        return np.asarray(samples) if small is None else small
     return list(samples)
 
 

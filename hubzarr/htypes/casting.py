@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from hubzarr.dtypes import kind_of, widened
+from hubzarr.dtypes import from_torch, kind_of, widened
 from hubzarr.errors import SampleError
 from hubzarr.media import Sample
 
@@ -59,6 +59,9 @@ def _converted(value: Any) -> Array:
         raise SampleError("a masked array has no values in places; fill it, as in a.filled(0)")
     if isinstance(value, int) and not -(2**63) <= value < 2**64:
         raise SampleError(f"an integer of {value.bit_length()} bits; expected one of at most 64")
+    small = from_torch(value)
+    if small is not None:
+        return small
     # Tensors of PyTorch that need gradients or are on a GPU don't convert by themselves.
     detach = getattr(value, "detach", None)
     if detach is not None:
