@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from adapters.base import NotSupported, StreamPeer
+from adapters.base import StreamPeer
 
 import hubzarr as hub
 from hubzarr.media import Sample
@@ -50,5 +50,7 @@ class HubzarrStream(StreamPeer):
         ds.close()
 
     def loader(self, path: str, kind: str, batch: int, workers: int) -> Any:
-        """Not there yet."""
-        raise NotSupported("hubzarr has no loader for PyTorch yet")
+        """Batches of tensors, shuffled in windows."""
+        return hub.load(path, mode="r").pytorch(
+            batch, tensors=["x", "y"], shuffle=True, form="tuple", num_workers=workers
+        )

@@ -127,6 +127,11 @@ class Hubzarr(Rival):
     kinds = ("raw", "jpeg", "tiny")
     storage: ClassVar = {}
 
+    def prepare(self):
+        super().prepare()
+        # `import hubzarr` alone puts off nearly everything.
+        importlib.import_module("hubzarr.api")
+
     def build(self, path, data):
         import hubzarr as hub
 

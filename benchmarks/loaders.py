@@ -57,7 +57,6 @@ class Run:
     samples: dict[str, int] = field(default_factory=dict)
     sides: dict[str, int] = field(default_factory=lambda: dict(SIDES))
     call: Callable[[str, dict], dict | None] = None
-    broken: set[str] = field(default_factory=set)
 
     def data(self, kind, count):
         """Samples of a kind, made when they are needed first."""
@@ -94,7 +93,8 @@ class Run:
         for turn in range(self.rounds):
             names = list(found)
             # The order changes from round to round, so that nobody always follows the same one.
-            for name in names[turn % len(names) :] + names[: turn % len(names)]:
+            shift = turn % max(1, len(names))
+            for name in names[shift:] + names[:shift]:
                 answer = works[name]()
                 if answer is None:
                     del found[name]
