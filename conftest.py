@@ -13,6 +13,16 @@ from hubzarr.config import configure
 
 #: Scripts that made files for tests; they need libraries that the tests don't.
 collect_ignore_glob = ["tests/*/data/*"]
+#: Modules of frameworks that are not installed.
+collect_ignore = [
+    place
+    for package, place in (
+        ("torch", "hubzarr/loaders/torch"),
+        ("tensorflow", "hubzarr/loaders/tensorflow"),
+        ("jax", "hubzarr/loaders/jax.py"),
+    )
+    if find_spec(package) is None
+]
 #: Modules that import a framework can't be searched for examples without it.
 collect_ignore_glob += [
     f"hubzarr/loaders/{framework}*"
