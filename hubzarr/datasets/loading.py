@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,7 @@ from hubzarr.datasets.ragged import RaggedColumn
 from hubzarr.datasets.rows import Rows, as_numbers, check_rows
 from hubzarr.datasets.uniform import UniformColumn
 from hubzarr.engine import ArrayEngine
-from hubzarr.errors import SampleError
+from hubzarr.errors import DamagedError
 from hubzarr.htypes import restore
 from hubzarr.indexing import identity
 from hubzarr.loaders.source import Field, Stored
@@ -29,6 +29,9 @@ from hubzarr.session import Session
 __all__ = ["TensorsSource", "source_of_tensors"]
 
 type Numbers = npt.NDArray[np.int64]
+
+#: Samples that are looked at in three places to tell how heavy they are.
+PROBED: Final = 256
 
 
 class TensorsSource:
@@ -122,14 +125,14 @@ class TensorsSource:
     def decode(self, name: str, stored: Stored, out: npt.NDArray[Any] | None = None) -> Any:
         """A sample as Python and NumPy have it; links are followed."""
         data, shape = stored
-        if isinstance(data, ArrayEngine):
-            value: Any = data.read(identity(data.shape))
-        else:
-            value = _followed(restore(self._entries[name].spec, data, shape))
+        if not isinstance(data, ArrayEngine):
+            found = restore(self._entries[name].spec, data, shape, out)
+            return _followed(found) if out is None else out
+        value = data.read(identity(data.shape))
         if out is None:
             return value
         if value.shape != out.shape:
-            raise SampleError(f"a sample of shape {value.shape} where {out.shape} is recorded")
+            raise DamagedError(f"a sample of shape {value.shape} where {out.shape} is recorded")
         out[...] = value
         return out
 
@@ -170,7 +173,7 @@ def _field(name: str, entry: TensorEntry, column: Column | None) -> Field:
         return Field(name, kind, column.dtype, column.row_shape, True, column.row_nbytes)
     nbytes, shape = 0.0, None
     if isinstance(column, RaggedColumn):
-        nbytes = column.blob.shape[0] / max(1, len(column))
+        nbytes = _mean_nbytes(column)
         shape = (None,) * column.ndim
     stores = spec.stores
     if stores in ("array", "file") or (stores == "link" and spec.base != "text"):
@@ -179,6 +182,15 @@ def _field(name: str, entry: TensorEntry, column: Column | None) -> Field:
     kind = "text" if stores == "text" else "object"
     cost = "store" if spec.is_link else "cpu" if spec.item_stores == "file" else "none"
     return Field(name, kind, None, None, False, nbytes, cost)
+
+
+def _mean_nbytes(column: RaggedColumn) -> float:
+    """Stored bytes of a sample, by those at the beginning, in the middle and at the end."""
+    length = len(column)
+    probes = np.linspace(0, max(0, length - PROBED), 3).astype(np.int64)
+    rows = np.unique(probes[:, None] + np.arange(min(length, PROBED)))
+    # Large samples, whose length is negative, are arrays of their own.
+    return float(np.maximum(column.entries(rows)[:, 1], 0).mean()) if length else 0.0
 
 
 def _followed(value: Any) -> Any:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from hubzarr.errors import DamagedError, HubzarrError, SampleError, StorageError, TransformError
+from hubzarr.errors import DamagedError, HubzarrError, SampleError, TransformError
 from hubzarr.loaders.collating import collate
 from hubzarr.loaders.framework import Framework
 from hubzarr.loaders.options import Options
@@ -23,7 +24,7 @@ type Numbers = npt.NDArray[np.int64]
 type Skipped = tuple[int, str | None, Exception]
 
 #: What may be wrong with one sample while others are fine.
-_BROKEN = (SampleError, DamagedError, StorageError)
+_BROKEN = (SampleError, DamagedError)
 
 
 class Part(NamedTuple):
@@ -43,6 +44,20 @@ class Part(NamedTuple):
     at: Any
 
 
+@dataclass
+class _Batch:
+    """A batch that is being made: samples by their place in it."""
+
+    parts: Sequence[Part]
+    numbers: Numbers
+    #: Tensor (None: the transform) and what went wrong.
+    errors: dict[int, tuple[str | None, Exception]] = field(default_factory=dict)
+
+    @property
+    def count(self) -> int:
+        return len(self.numbers)
+
+
 class Assembler:
     """Makes batches for one reader.
 
@@ -52,7 +67,7 @@ class Assembler:
     options : Options
     to : Framework
     skipped : list
-        Samples that were left out or replaced are added to it.
+        Samples that were left out or replaced are added to it, once each.
     """
 
     def __init__(
@@ -62,6 +77,7 @@ class Assembler:
         self._options = options
         self._to = to
         self._skipped = skipped
+        self._known = {(row, name) for row, name, _ in skipped}
         by_name = {one.name: one for one in source.fields}
         self.fields = [by_name[name] for name in options.tensors]
 
@@ -73,16 +89,9 @@ class Assembler:
         rows = np.empty(count, np.int64)
         for part in parts:
             rows[part.at] = part.loaded.rows[part.places]
-        numbers = self._source.numbers(rows)
-        errors: dict[int, tuple[str | None, Exception]] = {}
-        columns = {
-            one.name: self._column(one, parts, count, numbers, errors) for one in self.fields
-        }
-        if self._options.return_index:
-            columns["index"] = numbers
-        if callable(self._options.transform):
-            columns = self._transformed(columns, count, numbers, errors)
-        chosen = self._chosen(count, numbers, errors)
+        batch = _Batch(parts, self._source.numbers(rows))
+        columns = self._columns(batch)
+        numbers, chosen = batch.numbers, self._chosen(batch)
         if chosen is not None:
             if not len(chosen):
                 return None
@@ -93,46 +102,49 @@ class Assembler:
             places = chosen.tolist() if chosen is not None and skips else range(len(numbers))
             return list(zip(places, self._apart(columns, len(numbers)), strict=True))
         listed = numbers.tolist()
-        batch = {name: self._value(name, c, listed) for name, c in columns.items()}
-        return self._to.finish(self._formed(batch))
+        found = {name: self._value(name, c, listed) for name, c in columns.items()}
+        return self._to.finish(self._formed(found))
 
     # -- columns -----------------------------------------------------------------
 
-    def _column(
-        self, one: Field, parts: Sequence[Part], count: int, numbers: Numbers,
-        errors: dict[int, tuple[str | None, Exception]],
-    ) -> Any:  # fmt: skip
-        name = one.name
-        for part in parts:
-            if part.loaded.broken:
-                self._note_broken(name, part, errors)
-        transform = self._options.transform
+    def _columns(self, batch: _Batch) -> dict[str, Any]:
+        """Samples by name, transformed; what stands for broken ones is anything."""
+        for one in self.fields:
+            for part in batch.parts:
+                if part.loaded.broken:
+                    _note_broken(one.name, part, batch)
+        columns = {one.name: self._column(one, batch) for one in self.fields}
+        index = {"index": batch.numbers} if self._options.return_index else {}
+        if not callable(self._options.transform):
+            return columns | index
+        if self._source.single:
+            return self._transformed(columns, batch) | index
+        return index | self._transformed(columns | index, batch)
+
+    def _column(self, one: Field, batch: _Batch) -> Any:
+        options, name = self._options, one.name
+        transform = options.transform
         own = transform.get(name) if isinstance(transform, Mapping) else None
         if one.uniform:
-            found = self._gathered(one, parts, count)
-            if own is None:
-                return found.tolist() if one.kind == "text" else found
-            return self._each(lambda i: own(found[i]), count, "cpu", errors, numbers, name, True)
-        stored: list[Any] = [None] * count
-        for part in parts:
-            column, at = part.loaded.columns[name], np.arange(count)[part.at]
+            found = self._gathered(one, batch)
+            if own is not None:
+                return self._each(_applied(own, found), batch, name, "cpu")
+            return found.tolist() if one.kind == "text" else found
+        stored: list[Any] = [None] * batch.count
+        for part in batch.parts:
+            column, at = part.loaded.columns[name], np.arange(batch.count)[part.at]
             for i, place in zip(at.tolist(), part.places.tolist(), strict=True):
                 stored[i] = column[place]
-        if not self._options.decodes(name):
-            to_bytes = self._source.to_bytes
-            return self._each(
-                lambda i: to_bytes(name, stored[i]), count, "none", errors, numbers, name, False
-            )
-        return self._decoded(one, stored, numbers, errors, own)
+        return self._decoded(one, stored, batch, own)
 
-    def _gathered(self, one: Field, parts: Sequence[Part], count: int) -> npt.NDArray[Any]:
+    def _gathered(self, one: Field, batch: _Batch) -> npt.NDArray[Any]:
         """Rows of an array out of the windows."""
-        shape = tuple(n or 0 for n in one.shape or ())
+        shape = (batch.count, *(n or 0 for n in one.shape or ()))
         dtype = one.dtype or np.dtype("u1")
         # Not the framework's memory where a transform or Python comes between.
         plain = one.kind == "text" or self._options.transform is not None
-        out = np.empty((count, *shape), dtype) if plain else self._to.empty((count, *shape), dtype)
-        for loaded, places, at in parts:
+        out = np.empty(shape, dtype) if plain else self._to.empty(shape, dtype)
+        for loaded, places, at in batch.parts:
             column: Any = loaded.columns[one.name]
             if isinstance(at, slice):
                 np.take(column, places, axis=0, out=out[at], mode="clip")
@@ -141,59 +153,53 @@ class Assembler:
         return out
 
     def _decoded(
-        self, one: Field, stored: list[Stored], numbers: Numbers,
-        errors: dict[int, tuple[str | None, Exception]], own: Callable[[Any], Any] | None,
-    ) -> Any:  # fmt: skip
+        self, one: Field, stored: list[Stored], batch: _Batch, own: Callable[[Any], Any] | None
+    ) -> Any:
         """Samples out of what is stored: one array if they have one shape, else a list."""
-        name, decode = one.name, self._source.decode
+        name, options = one.name, self._options
+        decode: Callable[..., Any] = self._source.decode
+        cost = one.cost
+        # Whatever keeps us from reading a link belongs to its sample.
+        broken: tuple[type[Exception], ...] = (HubzarrError,) if cost == "store" else _BROKEN
+        if not options.decodes(name):
+            cost, decode = "none", self._source.to_bytes
         if own is not None:
+            cost = "cpu" if cost == "none" else cost
             return self._each(
-                lambda i: _then(decode(name, stored[i]), own), len(stored), one.cost, errors,
-                numbers, name, False,
-            )  # fmt: skip
-        shapes = {sample.shape for sample in stored}
-        direct = (
-            one.kind == "array" and one.dtype is not None and len(shapes) == 1
-            and self._options.how(name) in ("stack", "pad") and self._options.transform is None
-            and self._options.batch_size is not None and not errors
-        )  # fmt: skip
-        if not direct or one.dtype is None:
-            return self._each(
-                lambda i: decode(name, stored[i]), len(stored), one.cost, errors, numbers, name,
-                False,
-            )  # fmt: skip
-        out = self._to.empty((len(stored), *shapes.pop()), one.dtype)
+                lambda i: _applied(own, [decode(name, stored[i])])(0), batch, name, cost, broken
+            )
+        out = self._target(one, stored, batch) if options.decodes(name) else None
+        if out is None:
+            return self._each(lambda i: decode(name, stored[i]), batch, name, cost, broken)
         # A slice of an array of no axes would be a scalar.
-        slots = [out[i : i + 1].reshape(out.shape[1:]) for i in range(len(stored))]
-        self._each(
-            lambda i: decode(name, stored[i], slots[i]), len(stored), one.cost, errors, numbers,
-            name, False,
-        )  # fmt: skip
+        slots = [out[i : i + 1].reshape(out.shape[1:]) for i in range(batch.count)]
+        self._each(lambda i: decode(name, stored[i], slots[i]), batch, name, cost, broken)
         return out
 
-    def _note_broken(
-        self, name: str, part: Part, errors: dict[int, tuple[str | None, Exception]]
-    ) -> None:
-        at = np.arange(len(part.places))
-        at = at if isinstance(part.at, slice) else part.at
-        for i, place in zip(at.tolist(), part.places.tolist(), strict=True):
-            error = part.loaded.broken.get((place, name))
-            if error is not None:
-                errors.setdefault(i, (name, error))
+    def _target(
+        self, one: Field, stored: Sequence[Stored], batch: _Batch
+    ) -> npt.NDArray[Any] | None:
+        """An array for a whole batch, where samples can be decoded right into it."""
+        options = self._options
+        if (
+            one.kind != "array" or one.dtype is None or one.cost == "store" or batch.errors
+            or options.transform is not None or options.batch_size is None
+            or options.how(one.name) not in ("stack", "pad")
+        ):  # fmt: skip
+            return None
+        shapes = {sample.shape for sample in stored}
+        if len(shapes) > 1:
+            return None
+        return self._to.empty((batch.count, *shapes.pop()), one.dtype)
 
     def _each(
-        self, work: Callable[[int], Any], count: int, cost: str,
-        errors: dict[int, tuple[str | None, Exception]], numbers: Numbers, name: str | None,
-        foreign: bool,
+        self, work: Callable[[int], Any], batch: _Batch, name: str | None, cost: str,
+        broken: tuple[type[Exception], ...] = (),
     ) -> list[Any]:  # fmt: skip
-        """Results for each sample; those that fail are noted.
-
-        Functions of the user (`foreign`) may raise anything; other errors than those of
-        samples are ours, and not to be skipped.
-        """
+        """Results for each sample; those that fail as broken ones do are noted."""
         strict = self._options.on_error == "raise"
-        own = foreign or name is None or isinstance(self._options.transform, Mapping)
-        caught = Exception if own else _BROKEN
+        errors, numbers = batch.errors, batch.numbers
+        caught: tuple[type[Exception], ...] = (TransformError, *broken)
 
         def one(i: int) -> Any:
             if i in errors:
@@ -207,28 +213,24 @@ class Assembler:
                 errors[i] = name, found
                 return None
 
-        items = range(count)
+        items = range(batch.count)
         if cost == "none":
             return [one(i) for i in items]
         concurrency = self._source.concurrency if cost == "store" else 1
-        share = max(1, min(8, count // (2 * threads_for(concurrency))))
+        share = max(1, min(8, batch.count // (2 * threads_for(concurrency))))
         return map_all(one, items, concurrency, share)
 
     # -- samples -----------------------------------------------------------------
 
-    def _transformed(
-        self, columns: dict[str, Any], count: int, numbers: Numbers,
-        errors: dict[int, tuple[str | None, Exception]],
-    ) -> dict[str, Any]:  # fmt: skip
+    def _transformed(self, columns: dict[str, Any], batch: _Batch) -> dict[str, Any]:
         """What the user's function makes of each sample."""
         function: Any = self._options.transform
-        single = self._source.single and not self._options.return_index
         (first, *_) = columns
 
         def work(i: int) -> Any:
-            if single:
-                return {first: function(columns[first][i])}
-            made = function({name: column[i] for name, column in columns.items()})
+            if self._source.single:
+                return {first: _applied(function, columns[first])(i)}
+            made = _applied(function, [{name: c[i] for name, c in columns.items()}])(0)
             if not isinstance(made, Mapping):
                 raise TransformError(
                     f"transform gave {type(made).__name__}, expected a dict of values by name, "
@@ -236,32 +238,34 @@ class Assembler:
                 )
             return made
 
-        made = self._each(work, count, "cpu", errors, numbers, None, True)
+        made = self._each(work, batch, None, "cpu")
         names = next((list(sample) for sample in made if sample is not None), [])
         for i, sample in enumerate(made):
-            if sample is not None and sorted(sample) != sorted(names):
+            if sample is not None and set(sample) != set(names):
                 raise TransformError(
-                    f"transform gave {sorted(sample)} for row {int(numbers[i])} and "
-                    f"{sorted(names)} for another: all samples need the same names"
+                    f"transform gave {_listed(sample)} for row {int(batch.numbers[i])} and "
+                    f"{_listed(names)} for another: all samples need the same names"
                 )
         return {name: [None if s is None else s[name] for s in made] for name in names}
 
-    def _chosen(
-        self, count: int, numbers: Numbers, errors: Mapping[int, tuple[str | None, Exception]]
-    ) -> Numbers | None:
+    def _chosen(self, batch: _Batch) -> Numbers | None:
         """Which samples make the batch, where some are broken; None: all."""
-        if not errors:
+        if not batch.errors:
             return None
-        for i in sorted(errors):
-            name, error = errors[i]
+        for i in sorted(batch.errors):
+            name, error = batch.errors[i]
+            number = int(batch.numbers[i])
+            told = _told(error, name, number)
             if self._options.on_error == "raise":
-                raise _told(error, name, int(numbers[i]))
-            self._skipped.append((int(numbers[i]), name, error))
-        good = np.array([i for i in range(count) if i not in errors], np.int64)
+                raise told from error
+            if (number, name) not in self._known:
+                self._known.add((number, name))
+                self._skipped.append((number, name, _bare(told)))
+        good = np.array([i for i in range(batch.count) if i not in batch.errors], np.int64)
         if self._options.on_error == "skip" or not len(good):
             return good
         # The next good one of the batch; behind the last, the first.
-        return good[np.searchsorted(good, np.arange(count)) % len(good)]
+        return good[np.searchsorted(good, np.arange(batch.count)) % len(good)]
 
     # -- the batch ---------------------------------------------------------------
 
@@ -287,8 +291,28 @@ class Assembler:
         ]
 
 
-def _then(value: Any, function: Callable[[Any], Any]) -> Any:
-    return function(value)
+def _note_broken(name: str, part: Part, batch: _Batch) -> None:
+    """What kept samples from being read."""
+    at = np.arange(batch.count)[part.at].tolist()
+    for i, place in zip(at, part.places.tolist(), strict=True):
+        error = part.loaded.broken.get((place, name))
+        if error is not None:
+            batch.errors.setdefault(i, (name, error))
+
+
+def _applied(function: Callable[[Any], Any], values: Any) -> Callable[[int], Any]:
+    """A function of the user on one of some values; what it raises comes as a `TransformError`."""
+
+    def work(i: int) -> Any:
+        value = values[i]
+        try:
+            return function(value)
+        except Exception as error:
+            if isinstance(error, HubzarrError):
+                raise TransformError(str(error)) from error
+            raise TransformError(f"{type(error).__name__}: {error}") from error
+
+    return work
 
 
 def _some(column: Any, chosen: Numbers) -> Any:
@@ -298,14 +322,26 @@ def _some(column: Any, chosen: Numbers) -> Any:
 
 
 def _told(error: Exception, name: str | None, number: int) -> HubzarrError:
-    """The error with the tensor and the row in its message."""
-    what = "transform" if name is None else f"tensor {name!r}"
-    if isinstance(error, HubzarrError) and f"row {number} " in str(error):
+    """The error with the tensor and the row, in its message and as attributes."""
+    if isinstance(error, HubzarrError) and "row" in error.fields and "tensor" in error.fields:
         return error
     ours = isinstance(error, HubzarrError) and not isinstance(error, TransformError)
-    kind = SampleError if ours else TransformError
+    what = "transform" if name is None else f"tensor {name!r}"
     said = str(error) if isinstance(error, HubzarrError) else f"{type(error).__name__}: {error}"
-    return kind(
+    message = (
         f"row {number} of the dataset, {what}: {said}. on_error='skip' leaves such samples out, "
         "'replace' puts others in their place"
     )
+    if ours and name is not None:
+        return SampleError(message, path=getattr(error, "path", None), row=number, tensor=name)
+    return TransformError(message, row=number, tensor=name)
+
+
+def _bare(error: HubzarrError) -> HubzarrError:
+    """The error without what it was raised in, which would keep whole batches alive."""
+    error.__cause__ = error.__context__ = None
+    return error.with_traceback(None)
+
+
+def _listed(names: Iterable[Any]) -> str:
+    return ", ".join(map(repr, names))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -95,7 +96,17 @@ def _padded(
     shape = np.max([array.shape for array in arrays], axis=0).astype(int).tolist() if ndim else []
     out = to.empty((len(arrays), *shape), np.result_type(*{array.dtype for array in arrays}))
     if any(array.shape != out.shape[1:] for array in arrays):
-        out[...] = fill
+        out[...] = _fitting(name, fill, out.dtype)
     for i, array in enumerate(arrays):
         out[i][tuple(map(slice, array.shape))] = array
     return out
+
+
+def _fitting(name: str, fill: Any, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+    """What pads, as the samples' type has it."""
+    given = np.asarray(fill)
+    with np.errstate(all="ignore"), suppress(TypeError, ValueError):
+        found = given.astype(dtype)
+        if dtype.kind not in "biu" or found == given:
+            return found
+    raise InvalidError(f"fill={fill!r} for tensor {name!r}: {dtype} can't hold it")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from typing import Any, Final
+
+import numpy as np
 
 from hubzarr.errors import InvalidError, InvalidTypeError, NotFoundError
 from hubzarr.loaders.order import Shuffle
@@ -72,13 +74,14 @@ def checked(source: Source, given: Mapping[str, Any]) -> Options:
         One of them is wrong.
     """
     _check_names(given)
-    options = {one.name: one.default for one in fields(Options)} | dict(given)
+    options: dict[str, Any] = {one.name: one.default for one in fields(Options)}
+    options |= given
     options["tensors"] = _tensors(source, given.get("tensors"))
-    for name, least in (("batch_size", 1), ("window", 1), ("prefetch", 0), ("world_size", 1)):
-        _check_integer(name, options[name], least)
-    _check_integer("seed", options["seed"], None)
+    for name, least in _INTEGERS.items():
+        options[name] = _integer(name, options[name], least)
+    for name in ("drop_last", "pad", "return_index"):
+        options[name] = _boolean(name, options[name])
     rank, world = options["rank"], options["world_size"]
-    _check_integer("rank", rank, 0)
     if rank >= world:
         raise InvalidError(
             f"rank={rank} of world_size={world}: ranks are numbered from 0 to {world - 1}"
@@ -114,11 +117,15 @@ def _tensors(source: Source, given: Any) -> tuple[str, ...]:
         chosen = known
     elif isinstance(given, str):
         chosen = [given]
-    else:
+    elif isinstance(given, Iterable):
         chosen = list(given)
+    else:
+        raise InvalidTypeError(f"tensors={given!r}: expected a list of names")
     for name in chosen:
         if name not in known:
             raise NotFoundError(f"no tensor {name!r}: there are {_listed(known)}")
+        if chosen.count(name) > 1:
+            raise InvalidError(f"tensors names {name!r} more than once")
     if not chosen:
         raise InvalidError("nothing to load: there is no tensor, or tensors=[] names none")
     return tuple(chosen)
@@ -131,35 +138,58 @@ def _shuffle(given: Any) -> Shuffle:
     return found
 
 
-def _check_integer(name: str, value: Any, least: int | None) -> None:
+#: Options that are integers, and the least that makes sense.
+_INTEGERS: Final = {
+    "batch_size": 1, "window": 1, "prefetch": 0, "world_size": 1, "rank": 0, "seed": None,
+}  # fmt: skip
+
+
+def _integer(name: str, value: Any, least: int | None) -> int | None:
     if value is None and name in ("batch_size", "window"):
-        return
-    if not isinstance(value, int) or isinstance(value, bool):
-        if not hasattr(value, "__index__") or isinstance(value, bool):
-            raise InvalidTypeError(f"{name}={value!r}: expected an integer")
-        value = value.__index__()
-    if least is not None and value < least:
-        raise InvalidError(f"{name}={value}: expected at least {least}")
+        return None
+    if isinstance(value, bool | np.bool_) or not hasattr(value, "__index__"):
+        raise InvalidTypeError(f"{name}={value!r}: expected an integer")
+    found: int = value.__index__()
+    if least is not None and found < least:
+        raise InvalidError(f"{name}={found}: expected at least {least}")
+    return found
+
+
+def _boolean(name: str, value: Any) -> bool:
+    if not isinstance(value, bool | np.bool_):
+        raise InvalidTypeError(f"{name}={value!r}: expected True or False")
+    return bool(value)
 
 
 def _check_by_tensor(options: Mapping[str, Any]) -> None:
     """Options that may be given for each tensor."""
-    ragged, names = options.get("ragged", "stack"), options["tensors"]
-    hows = ragged.values() if isinstance(ragged, Mapping) else [ragged]
-    for how in hows:
-        if how not in RAGGED:
-            raise InvalidError(f"ragged={how!r}: expected one of {_listed(RAGGED)}")
-    for key in ("ragged", "fill", "transform", "decode"):
-        given = options.get(key)
-        if isinstance(given, Mapping):
+    names, transform = options["tensors"], options["transform"]
+    for key, (is_right, expected) in _BY_TENSOR.items():
+        given = options[key]
+        by_name = given if isinstance(given, Mapping) else {"": given}
+        for one in by_name.values():
+            if not is_right(one):
+                raise (InvalidError if isinstance(one, str) else InvalidTypeError)(
+                    f"{key}={one!r}: expected {expected}, or such by tensor"
+                )
+        # A function of whole samples may give others than those that are loaded.
+        if isinstance(given, Mapping) and not (key in ("ragged", "fill") and callable(transform)):
             for name in given:
                 if name not in names:
                     raise NotFoundError(f"{key} names {name!r}; loaded are {_listed(names)}")
-    transform = options.get("transform")
-    each = transform.values() if isinstance(transform, Mapping) else [transform]
-    if not all(one is None or callable(one) for one in each):
-        raise InvalidTypeError("transform: expected a function of a sample, or one for each tensor")
 
 
 def _listed(names: Any) -> str:
     return ", ".join(map(repr, names)) or "none"
+
+
+#: Options that may differ by tensor: what is right, and how to say it.
+_BY_TENSOR: Final[dict[str, tuple[Callable[[Any], bool], str]]] = {
+    "ragged": (lambda one: isinstance(one, str) and one in RAGGED, f"one of {_listed(RAGGED)}"),
+    "fill": (
+        lambda one: isinstance(one, bool | int | float | complex | np.generic),
+        "a number",
+    ),
+    "decode": (lambda one: isinstance(one, bool), "True or False"),
+    "transform": (lambda one: one is None or callable(one), "a function of a sample"),
+}
