@@ -1,0 +1,8 @@
+"""Loaders for PyTorch: `ds.pytorch(...)`, and datasets for loaders of one's own."""
+
+from __future__ import annotations
+
+from hubzarr.loaders.torch.framework import TorchFramework
+from hubzarr.loaders.torch.loader import TorchLoader, load
+
+__all__ = ["TorchFramework", "TorchLoader", "load"]
