@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
 from hubzarr.loaders.ahead import ahead
 from hubzarr.loaders.assembling import Assembler, Part, Skipped
@@ -15,7 +16,7 @@ from hubzarr.loaders.options import Options
 from hubzarr.loaders.order import Blocks, Order
 from hubzarr.loaders.source import Source
 from hubzarr.loaders.steps import Plan, Steps
-from hubzarr.loaders.windows import Loaded, Windows
+from hubzarr.loaders.windows import Broken, Loaded, Windows, read_column
 
 __all__ = ["Reading"]
 
@@ -116,6 +117,21 @@ class Reading:
         made = self._made(plan, skip)
         depth = self.options.prefetch if ahead_by is None else ahead_by
         return ahead(made, depth) if depth else made
+
+    def samples(self, rows: npt.NDArray[np.int64]) -> list[Any]:
+        """Samples of some rows, in their order; for options with ``batch_size=None``.
+
+        Each row is read once, however often it is named.
+        """
+        assembler = Assembler(self.source, self.options, self.to, self.skipped)
+        chosen, places = np.unique(rows, return_inverse=True)
+        loaded = Loaded(chosen, np.arange(len(chosen)), {})
+        for one in assembler.fields:
+            broken: Broken = {}
+            loaded.columns[one.name] = read_column(self.source, one, chosen, broken)
+            loaded.broken |= broken
+        made = assembler.batch([Part(loaded, places, slice(0, len(rows)))], len(rows))
+        return [sample for _, sample in made or ()]
 
     def _made(self, plan: Plan, skip: int) -> Iterator[tuple[int, Any]]:
         assembler = Assembler(self.source, self.options, self.to, self.skipped)

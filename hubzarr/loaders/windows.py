@@ -14,7 +14,7 @@ from hubzarr.loaders.source import Field, Source, Stored
 from hubzarr.loaders.steps import Plan
 from hubzarr.threads import Pool, Task, at_once
 
-__all__ = ["Loaded", "Windows"]
+__all__ = ["Broken", "Loaded", "Windows", "read_column"]
 
 type Numbers = npt.NDArray[np.int64]
 type Column = npt.NDArray[Any] | list[Stored]
@@ -110,7 +110,7 @@ class Windows:
         picks = window.picks[self._plan.wanted(number)]
         whole = len(picks) == len(window.rows)
         key = tuple(f.name for f in self._fields)
-        if whole and order.count == 1 and order.shuffle != "full":
+        if whole and order.count == 1:
             found = self._kept.get(key)
             if found is None:
                 found = self._kept[key] = self._read(window.rows, np.arange(len(picks)))
@@ -134,30 +134,41 @@ class Windows:
     def _reading(self, one: Field, rows: Numbers) -> Task[tuple[Column, Broken]]:
         def work() -> tuple[Column, Broken]:
             broken: Broken = {}
-            return self._column(one, rows, broken), broken
+            return read_column(self._source, one, rows, broken), broken
 
         return Task(work) if self._aside is None else self._aside.submit(work)
 
-    def _column(self, one: Field, rows: Numbers, broken: Broken) -> Column:
-        try:
-            return self._source.load(one.name, rows)
-        except (DamagedError, NotFoundError, SampleError) as error:
-            if len(rows) < 2:
-                if not len(rows):
-                    raise
-                broken[0, one.name] = error
-                return nothing(one)
-        # Something in there is broken: halves tell which rows.
-        middle = len(rows) // 2
-        parts = []
-        for start, part in ((0, rows[:middle]), (middle, rows[middle:])):
-            found: Broken = {}
-            parts.append(self._column(one, part, found))
-            broken.update({(place + start, name): e for (place, name), e in found.items()})
-        first, second = parts
-        if isinstance(first, list) or isinstance(second, list):
-            return [*first, *second]
-        return np.concatenate([first, second])
+
+def read_column(source: Source, one: Field, rows: Numbers, broken: Broken) -> Column:
+    """Samples of a field as they are stored; what can't be read is noted as broken.
+
+    Parameters
+    ----------
+    source : Source
+    one : Field
+    rows : ndarray of int64
+    broken : dict
+        What kept rows from being read, by place among them and name of the field.
+    """
+    try:
+        return source.load(one.name, rows)
+    except (DamagedError, NotFoundError, SampleError) as error:
+        if len(rows) < 2:
+            if not len(rows):
+                raise
+            broken[0, one.name] = error
+            return nothing(one)
+    # Something in there is broken: halves tell which rows.
+    middle = len(rows) // 2
+    parts = []
+    for start, part in ((0, rows[:middle]), (middle, rows[middle:])):
+        found: Broken = {}
+        parts.append(read_column(source, one, part, found))
+        broken.update({(place + start, name): e for (place, name), e in found.items()})
+    first, second = parts
+    if isinstance(first, list) or isinstance(second, list):
+        return [*first, *second]
+    return np.concatenate([first, second])
 
 
 def nothing(one: Field) -> Column:
