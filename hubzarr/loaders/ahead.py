@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any, Final
+
+from hubzarr.errors import ClosedError
 
 __all__ = ["ahead"]
 
 #: Seconds after which a thread that waits for room looks whether anybody still reads.
-LOOK: Final = 0.2
+LOOK: Final = 1.0
 _END: Final = object()
 
 
@@ -31,40 +34,57 @@ def ahead[T](items: Iterator[T], depth: int) -> Iterator[T]:
     [0, 1, 2, 3, 4]
     """
     ready: SimpleQueue[Any] = SimpleQueue()
-    room = threading.Semaphore(depth)
-    stop = threading.Event()
-
-    def work() -> None:
-        failure: BaseException | None = None
-        try:
-            for item in items:
-                while not room.acquire(timeout=LOOK):
-                    if stop.is_set():
-                        return
-                if stop.is_set():
-                    return
-                ready.put((item, None))
-                del item  # the reader's alone from now on
-        except BaseException as error:
-            failure = error
-        finally:
-            close = getattr(items, "close", None)
-            if close is not None:
-                close()
-            ready.put((_END, failure))
-
-    thread = threading.Thread(target=work, name="loader-ahead", daemon=True)
+    room: SimpleQueue[bool] = SimpleQueue()
+    for _ in range(depth):
+        room.put(True)
+    wanted = [True]
+    thread = threading.Thread(
+        target=_make, args=(items, ready, room, wanted), name="loader-ahead", daemon=True
+    )
     thread.start()
+    process = os.getpid()
     try:
         while True:
+            if os.getpid() != process:
+                raise ClosedError(
+                    "this loop was begun before the process was forked, and what makes its batches "
+                    "stayed in the parent: begin a new loop over the loader"
+                )
             item, failure = ready.get()
             if item is _END:
                 if failure is not None:
                     raise failure
                 return
-            room.release()
+            room.put(True)
             yield item
             del item
     finally:
-        stop.set()
-        room.release()
+        wanted[0] = False
+        room.put(False)
+
+
+def _make(
+    items: Iterator[Any], ready: SimpleQueue[Any], room: SimpleQueue[bool], wanted: list[bool]
+) -> None:
+    """Make items as long as there is room for them and they are wanted."""
+    failure: BaseException | None = None
+    try:
+        while wanted[0]:
+            try:
+                room.get(timeout=LOOK)
+            except Empty:  # a reader that was interrupted may not have said that it is gone
+                continue
+            if not wanted[0]:
+                break
+            item = next(items, _END)
+            if item is _END:
+                break
+            ready.put((item, None))
+            del item  # the reader's alone from now on
+    except BaseException as error:
+        failure = error
+    finally:
+        close = getattr(items, "close", None)
+        if close is not None:
+            close()
+        ready.put((_END, failure))

@@ -48,6 +48,8 @@ class Loader:
         self._position = 0
         self._steps = 0
         self._running = False
+        #: Number of the newest loop, whose state this is.
+        self._loops = 0
 
     # -- what it is --------------------------------------------------------------
 
@@ -92,20 +94,22 @@ class Loader:
         epoch, position = self._epoch, self._position
         self._running = True
         self._steps = 0
-        return self._loop(epoch, position)
+        return self._loop(epoch, position, self._loops)
 
-    def _loop(self, epoch: int, position: int) -> Iterator[Any]:
+    def _loop(self, epoch: int, position: int, loop: int) -> Iterator[Any]:
         """Batches of an epoch from a position on, keeping count of them."""
         batches = self._batches(epoch, position)
         try:
             for steps, batch in batches:
-                self._steps = steps
+                if loop == self._loops:
+                    self._steps = steps
                 yield batch
         finally:
             close = getattr(batches, "close", None)
             if close is not None:
                 close()
-        self.set_epoch(epoch + 1)
+        if loop == self._loops:
+            self.set_epoch(epoch + 1)
 
     def _batches(self, epoch: int, position: int) -> Iterator[tuple[int, Any]]:
         return self._reading.batches(epoch, position)
@@ -117,6 +121,7 @@ class Loader:
         if type(epoch) is not int or epoch < 0:
             raise InvalidError(f"epoch={epoch!r}: expected an integer from 0 on")
         self._epoch, self._position, self._steps, self._running = epoch, 0, 0, False
+        self._loops += 1
 
     def state_dict(self) -> dict[str, Any]:
         """How far the loader has come: a dict of a few numbers and strings, the same on each rank.
