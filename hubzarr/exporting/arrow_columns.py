@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 
+from hubzarr.dtypes import wide_dtype
 from hubzarr.exporting.cells import json_text
 from hubzarr.exporting.table import Field, Table
 from hubzarr.media import Link, Sample, get_format
@@ -269,7 +270,7 @@ def _sequence(field: Field) -> ArrowColumn | str:
     if item.stores == "json":
         return _simple(field, pa.list_(pa.string()), lambda value: [json_text(v) for v in value])
     dtype = item.numpy_dtype
-    kind = None if dtype is None else _number_type(dtype)
+    kind = None if dtype is None else _number_type(wide_dtype(dtype))
     axes = 2 if field.spec.base == "polygon" else item.ndim
     if kind is None or axes is None:
         return "the type of its items is not fixed"

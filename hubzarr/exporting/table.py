@@ -12,6 +12,7 @@ import numpy as np
 from hubzarr.datasets.ragged import RaggedColumn
 from hubzarr.datasets.uniform import UniformColumn
 from hubzarr.datasets.values import values
+from hubzarr.dtypes import wide_dtype, widened
 from hubzarr.engine import ArrayEngine
 from hubzarr.errors import InvalidError
 from hubzarr.htypes import TensorSpec, unframe
@@ -68,10 +69,16 @@ class Field:
         return [str(name) for name in self.info.get("class_names", ())]
 
     @cached_property
-    def dtype(self) -> np.dtype[Any] | None:
+    def stored_dtype(self) -> np.dtype[Any] | None:
         """Of arrays; None where there are none, or each has its own."""
         column = self._column
         return column.dtype if isinstance(column, UniformColumn) else self.spec.numpy_dtype
+
+    @cached_property
+    def dtype(self) -> np.dtype[Any] | None:
+        """Of the arrays that `read` gives: bfloat16, which few formats know, becomes float32."""
+        stored = self.stored_dtype
+        return None if stored is None else wide_dtype(stored)
 
     @cached_property
     def row_shape(self) -> tuple[int, ...] | None:
@@ -153,6 +160,8 @@ class Field:
                 return [self._sample(data) for data, _ in found]
             return [[self._sample(d) for d in unframe(bytes(data))[0]] for data, _ in found]
         samples = self.raw(rows)
+        if self.dtype != self.stored_dtype:
+            samples = _wide(samples)
         if not self.is_picture:
             return samples
         return [Sample(array=array) if array.size else None for array in samples]
@@ -195,14 +204,21 @@ class Field:
         """The tensor for `dataset.json`."""
         spec = self.spec
         found: dict[str, Any] = {"htype": spec.htype}
-        if self.dtype is not None:
-            found["dtype"] = self.dtype.name
+        if self.stored_dtype is not None:
+            found["dtype"] = self.stored_dtype.name
         for name in ("sample_compression", "chunk_compression"):
             if getattr(spec, name) is not None:
                 found[name] = getattr(spec, name)
         if self.is_label and not self.is_scalar:
             found["shape"] = [1]
         return found | ({"info": self.info} if self.info else {})
+
+
+def _wide(samples: Any) -> Any:
+    """Arrays as float32, also in lists."""
+    if isinstance(samples, list):
+        return [_wide(sample) for sample in samples]
+    return widened(samples) if isinstance(samples, np.ndarray) else samples
 
 
 @dataclass(frozen=True)

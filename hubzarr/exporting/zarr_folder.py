@@ -94,7 +94,7 @@ def _write_tensor(root: Any, table: Table, field: Field, attributes: dict[str, A
 
 def _write_rows(root: Any, table: Table, field: Field, attributes: dict[str, Any]) -> None:
     """Samples of one shape: an array."""
-    shape, dtype = field.row_shape or (), field.dtype
+    shape, dtype = field.row_shape or (), field.stored_dtype
     width = max(1, int(np.prod(shape)) * np.dtype(dtype).itemsize)
     rows = max(1, min(_MOST_ROWS, _CHUNK_BYTES // width, max(1, len(table))))
     array = root.create_array(

@@ -346,3 +346,25 @@ def test_batches(name):
     assert same_bits(batch["x"], values[:4])
     assert batch["r"].dtype == np.dtype(name)
     assert same_bits(batch["r"][1], np.array([*values[1, :2].astype("f4"), 0], name))
+
+
+@NAMES
+@pytest.mark.parametrize("format", ["csv", "parquet", "webdataset", "mds", "zarr"])
+def test_exports_lose_nothing(name, format, tmp_path):
+    if format == "parquet":
+        pytest.importorskip("pyarrow")
+    ds = hub.empty("small/exported")
+    for tensor in ("x", "n", "r"):
+        ds.create_tensor(tensor, dtype=name)
+    ds.create_tensor("s", htype="sequence[generic]", dtype=name)
+    values = numbers((6, 3), name)
+    for i, row in enumerate(values):
+        ds.append({"x": row, "n": row[0], "r": row[: i % 3], "s": [row, row[:1]]})
+    ds.commit("rows")
+    target = str(tmp_path / ("out" + {"csv": ".csv", "parquet": ".parquet"}.get(format, "")))
+    hub.export(ds, target, format=format, progressbar=False)
+    back = hub.ingest(target, "small/back", progressbar=False)
+    assert len(back) == 6
+    if format in ("parquet", "mds", "zarr"):
+        found = np.stack([np.asarray(back.x[i].numpy()).reshape(-1) for i in range(6)])
+        np.testing.assert_array_equal(found.astype("f4"), values.astype("f4"))
