@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from hubzarr.loaders.torch.framework import TorchFramework
+from hubzarr.loaders.torch.iterable import IterableDataset
 from hubzarr.loaders.torch.loader import TorchLoader, load
+from hubzarr.loaders.torch.mapped import MapDataset
 
-__all__ = ["TorchFramework", "TorchLoader", "load"]
+__all__ = ["IterableDataset", "MapDataset", "TorchFramework", "TorchLoader", "load"]
