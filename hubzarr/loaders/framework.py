@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from hubzarr.loaders.memory import Memory
 
 __all__ = ["Framework"]
 
@@ -19,7 +22,11 @@ class Framework:
 
     def empty(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
         """Memory for a batch, of any content."""
-        return np.empty(shape, dtype)
+        return self._memory.empty(shape, dtype)
+
+    @cached_property
+    def _memory(self) -> Memory:
+        return Memory()
 
     def is_tensor(self, value: Any) -> bool:
         """Whether a transform gave a tensor of the framework, which is no NumPy array."""

@@ -87,7 +87,9 @@ class Samples:
         wanted = self._checked(numbers)
         if not len(wanted):
             return []
-        rows, places = np.unique(wanted, return_inverse=True)
+        rows, places = wanted, np.zeros(1, np.int64)
+        if len(wanted) > 1:
+            rows, places = np.unique(wanted, return_inverse=True)
         assembler = Assembler(self._source, self._options, Framework(), [])
         columns = {one.name: self._source.load(one.name, rows) for one in assembler.fields}
         loaded = Loaded(rows, np.arange(len(rows)), columns)

@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import tensorflow as tf
 
 from hubzarr.errors import InvalidError
@@ -21,24 +20,14 @@ from hubzarr.loaders.tensorflow.signature import specs_of
 
 __all__ = ["TensorflowLoader", "load"]
 
-#: TensorFlow takes arrays over without a copy if they begin at a multiple of this.
-ALIGNMENT: int = 64
-
 
 class TensorflowFramework(Framework):
-    """Arrays that TensorFlow need not copy, of types that are known before."""
+    """Arrays of types that are known before."""
 
     tensor = "tensors"
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
-
-    def empty(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
-        """Memory that begins where TensorFlow wants it."""
-        size = dtype.itemsize * int(np.prod(shape))
-        raw = np.empty(size + ALIGNMENT, np.uint8)
-        start = -raw.ctypes.data % ALIGNMENT
-        return raw[start : start + size].view(dtype).reshape(shape)
 
     def is_tensor(self, value: Any) -> bool:
         """Whether a transform used TensorFlow."""
@@ -91,11 +80,12 @@ class TensorflowLoader(Loader):
             self._batches_until_error, output_signature=self._layout.signature
         )
         if self._layout.is_ragged:
-            made = made.map(self._layout.joined)
+            made = made.map(tf.autograph.experimental.do_not_convert(self._layout.joined))
         # Broken samples may leave a batch empty, and the rest of an epoch is shorter.
         self._counted = self.options.on_error == "raise" and not self._position
         if self._counted:
             made = made.apply(tf.data.experimental.assert_cardinality(len(self)))
+        made = made.with_options(_options())
         made.hub_loader = self
         return made
 
@@ -165,6 +155,14 @@ def load(source: Source, given: Mapping[str, Any]) -> Any:
     if state is not None:
         loader.load_state_dict(state)
     return loader.dataset()
+
+
+def _options() -> Any:
+    """TensorFlow takes no batch before it needs it: they are made ahead already, in threads that
+    have less time for it if another one asks all the time, and `state_dict` counts them."""
+    options = tf.data.Options()
+    options.experimental_optimization.inject_prefetch = False
+    return options
 
 
 def _layout(source: Source, options: Options, signature: Any) -> Layout:
