@@ -76,6 +76,10 @@ class Rival:
         """Store samples in a folder."""
         raise NotImplementedError
 
+    def hints(self, path):
+        """What `loader` must be told of a data set that was copied to an object store."""
+        return {}
+
     def loader(self, place, data, batch, workers, **options):
         """An iterable of pairs: images and rows, shuffled."""
         raise NotImplementedError
@@ -419,6 +423,8 @@ class LitData(Rival):
 
         more = {}
         if place.endpoint:
+            # The server has no TLS, on which litdata's quick way to read chunks insists.
+            litdata.streaming.downloader._OBSTORE_CLIENT_OPTIONS["allow_http"] = True
             more = {
                 "cache_dir": place.scratch,
                 "storage_options": {
@@ -518,16 +524,21 @@ class WebDataset(Rival):
                 image = x if data.kind == "jpeg" else x.tobytes()
                 writer.write({"__key__": f"{row:08d}", "img": image, "cls": str(row).encode()})
 
+    def hints(self, path):
+        # A web server doesn't list.
+        return {"shards": sorted(file.name for file in Path(path).glob("*.tar"))}
+
     def loader(self, place, data, batch, workers, **options):
         import webdataset
 
         if place.endpoint:
-            # By name and number: a web server doesn't list.
             folder = f"{place.endpoint}/{place.path.removeprefix('s3://')}"
-            shards = [f"{folder}/{number:05d}.tar" for number in range(options["shards"])]
+            shards = [f"{folder}/{name}" for name in options["shards"]]
         else:
             shards = sorted(str(file) for file in Path(place.path).glob("*.tar"))
-        dataset = webdataset.WebDataset(shards, shardshuffle=100, nodesplitter=None)
+        dataset = webdataset.WebDataset(
+            shards, shardshuffle=100, nodesplitter=None, empty_check=False
+        )
         dataset = (
             dataset.shuffle(1000).map(Decode(data)).batched(batch, collation_fn=Collate("raw"))
         )

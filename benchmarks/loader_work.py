@@ -7,12 +7,14 @@ finds what another one left in memory.
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import statistics
 import sys
 import threading
 import time
+import urllib.request
 import warnings
 from pathlib import Path
 
@@ -157,14 +159,17 @@ def build(rival, task, data):
 
 
 def stream(rival, task, data):
-    """Some epochs: the first, later ones, one with a consumer that takes its time, one watched."""
+    """Some epochs: the first, later ones, and one with a consumer that takes its time."""
     place = place_of(task)
     if not place.endpoint:
         warm(place.path)
+    warm_up(rival, task)
+    requests(place, clear=True)
     found = {"load": os.getloadavg()[0]}
     begin = time.perf_counter()
     loader = rival.loader(place, data, task["batch"], task["workers"], **task["options"])
     first = consume(loader, begin, task["first_step"])
+    found |= requests(place)
     later = [consume(loader, time.perf_counter()) for _ in range(task["epochs"])]
     for epoch in (first, *later):
         check(epoch["rows"], data.count)
@@ -178,6 +183,30 @@ def stream(rival, task, data):
         slow = consume(loader, time.perf_counter(), task["step"])
         found |= {"stall": slow["stall"], "steps": slow["batches"] * task["step"]}
     return found
+
+
+def warm_up(rival, task):
+    """An epoch of a small data set, for what a library imports and starts when it is used."""
+    before = task["before"]
+    loader = rival.loader(
+        place_of(before), Data(**before["data"]), task["batch"], task["workers"],
+        **before["options"],
+    )  # fmt: skip
+    consume(loader, time.perf_counter())
+    del loader
+    gc.collect()
+
+
+def requests(place, clear=False):
+    """What went through the proxy since it was told to forget."""
+    if not place.endpoint:
+        return {}
+    control = f"{place.endpoint}/__fault__"
+    body = json.dumps({"clear": True}).encode() if clear else None
+    asked = urllib.request.Request(control, body, method="PUT" if clear else "GET")
+    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(asked) as answer:
+        record = json.loads(answer.read())
+    return {"requests": record["requests"], "bytes": record["bytes_down"]}
 
 
 def memory(rival, task, data):

@@ -30,6 +30,8 @@ from measuring import OURS, say
 
 HERE = Path(__file__).parent
 BATCH = 64
+#: Samples that each process reads before what is measured.
+WARM_UP = 192
 #: Seconds that the simulated training step takes.
 STEP = 0.005
 #: Milliseconds that the proxy adds to each request.
@@ -75,9 +77,16 @@ class Run:
             return None
         return str(path)
 
+    def stream(self, name, data, workers, path, options=None, **task):
+        """Epochs of a local data set, after one of a small data set; None: it can't."""
+        small = self.data(data.kind, WARM_UP)
+        before = {"path": self.stored(name, small), "data": asdict(small), "options": {}}
+        task |= {"path": path, "workers": workers, "options": options or {}, "before": before}
+        return before["path"] and self.ask(name, "stream", data, **task)
+
     def ask(self, name, work, data, **task):
         """What a process of a library answers; None where it fails, which is said."""
-        task = {"rival": name, "work": work, "data": asdict(data), "batch": BATCH} | task
+        task |= {"rival": name, "work": work, "data": asdict(data), "batch": BATCH}
         return (self.call or call)(self.pythons[name], task)
 
     def those(self, kind, remote=False):
@@ -111,11 +120,13 @@ def call(python, task):
     except subprocess.TimeoutExpired:
         print(f"{task['rival']} {task['work']}: took too long", file=sys.stderr, flush=True)
         return None
-    if done.returncode:
+    answer = (done.stdout.splitlines() or [""])[-1]
+    if not answer.startswith("{"):
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
         print(f"{task['rival']} {task['work']}: {last}", file=sys.stderr, flush=True)
         return None
-    return json.loads(done.stdout.splitlines()[-1])
+    # It answered: should a library crash when the process ends, it has done its work.
+    return json.loads(answer)
 
 
 # -- tables ----------------------------------------------------------------------
@@ -180,9 +191,8 @@ def local(run, kind, workers):
     stored = {name: run.stored(name, data) for name in names}
 
     def measured(name, path):
-        task = {"path": path, "workers": workers, "options": {}}
-        streamed = run.ask(name, "stream", data, **task, epochs=2, step=STEP, first_step=0.0)
-        watched = streamed and run.ask(name, "memory", data, **task)
+        streamed = run.stream(name, data, workers, path=path, epochs=2, step=STEP, first_step=0.0)
+        watched = streamed and run.ask(name, "memory", data, path=path, workers=workers, options={})
         return watched and streamed | watched
 
     works = {name: lambda n=name, p=path: measured(n, p) for name, path in stored.items() if path}
@@ -211,14 +221,10 @@ def remote(run, kind, workers):
     """The same from an object store that answers after 30 ms."""
     data = run.data(kind, run.samples["remote"])
     names = [name for name in run.those(kind, remote=True) if RIVALS[name].workers or not workers]
-    stored = {name: run.stored(name, data) for name in names}
+    small = run.data(kind, WARM_UP)
+    names = [name for name in names if run.stored(name, data) and run.stored(name, small)]
     with object_store() as (proxy, bucket):
-        for path in filter(None, stored.values()):
-            upload(proxy, path, f"{bucket}/{Path(path).name}")
-        works = {
-            name: lambda n=name, p=path: from_store(run, proxy, bucket, n, data, p, workers)
-            for name, path in stored.items() if path
-        }  # fmt: skip
+        works = {n: lambda n=n: from_store(run, proxy, bucket, n, data, workers) for n in names}
         found = run.turns(works)
     what = "JPEGs" if kind == "jpeg" else "raw images"
     return Table(
@@ -229,27 +235,41 @@ def remote(run, kind, workers):
     )  # fmt: skip
 
 
-def from_store(run, proxy, bucket, name, data, path, workers):
+def from_store(run, proxy, bucket, name, data, workers):
     """What one library takes for two epochs, and in another process for one with steps."""
-    options = {"shards": len(list(Path(path).glob("*.tar")))} if name == "webdataset" else {}
+    small = run.data(data.kind, WARM_UP)
+    task, before = (uploaded(run, proxy, bucket, name, each) for each in (data, small))
+    before["data"] = asdict(small)
+    proxy.set(latency_ms=LATENCY, cache_get=1)
     found = {}
-    for step in (0.0, STEP):
-        proxy.reset()
-        proxy.set(latency_ms=LATENCY, cache_get=1)
+    for epochs, step in ((1, 0.0), (0, STEP)):
         with tempfile.TemporaryDirectory(dir=run.folder) as scratch:
+            task["scratch"], before["scratch"] = f"{scratch}/all", f"{scratch}/before"
             answer = run.ask(
-                name, "stream", data, path=f"s3://{bucket}/{Path(path).name}",
-                endpoint=proxy.endpoint, scratch=scratch, workers=workers, options=options,
-                epochs=0 if step else 1, step=0.0, first_step=step,
+                name, "stream", data, **task, before=before, workers=workers, epochs=epochs,
+                step=0.0, first_step=step,
             )  # fmt: skip
         if answer is None:
             return None
-        if step:
-            found |= {key: answer[key] for key in ("first_stall", "first_seconds")}
-        else:
-            record = proxy.record()
-            found |= answer | {"requests": record["requests"], "bytes": record["bytes_down"]}
+        # Of the epoch with steps only how long it waits.
+        keys = ("first_stall", "first_seconds") if step else answer
+        found |= {key: answer[key] for key in keys}
     return found
+
+
+def uploaded(run, proxy, bucket, name, data):
+    """Where a library's data set lies in the object store, after copying it there."""
+    import s3fs
+
+    path = run.stored(name, data)
+    where = f"{bucket}/{Path(path).name}"
+    proxy.set(latency_ms=0)
+    files = s3fs.S3FileSystem(key=KEY, secret=SECRET, endpoint_url=f"http://{proxy.address}")
+    if not files.exists(where):
+        files.put(f"{path}/", f"{where}/", recursive=True)
+    return {
+        "path": f"s3://{where}", "endpoint": proxy.endpoint, "options": RIVALS[name]().hints(path),
+    }  # fmt: skip
 
 
 @contextlib.contextmanager
@@ -259,14 +279,6 @@ def object_store() -> Iterator[tuple]:
 
     with server() as proxy:
         yield proxy, BUCKET
-
-
-def upload(proxy, path, where):
-    """Copy a folder into a bucket."""
-    import s3fs
-
-    files = s3fs.S3FileSystem(key=KEY, secret=SECRET, endpoint_url=f"http://{proxy.address}")
-    files.put(f"{path}/", f"{where}/", recursive=True)
 
 
 def shuffling(run):
@@ -279,10 +291,9 @@ def shuffling(run):
     ways["full"] = {"shuffle": "full"}
 
     def measured(options):
-        return run.ask(
-            OURS, "stream", data, path=path, workers=0, options=options, epochs=1, step=0.0,
-            first_step=0.0,
-        )  # fmt: skip
+        return run.stream(
+            OURS, data, 0, path=path, options=options, epochs=1, step=0.0, first_step=0.0
+        )
 
     works = {name: lambda o=options: measured(o) for name, options in ways.items()} if path else {}
     return Table(
@@ -375,7 +386,7 @@ def main():
         "--python", action="append", default=[], metavar="LIBRARIES=PATH",
         help="interpreter that has some libraries; others are looked for in this one",
     )  # fmt: skip
-    sizes = {"raw": 20_000, "jpeg": 5_000, "remote": 2_000, "shuffle": 40_000, "tiny": 10_000_000}
+    sizes = {"raw": 20_000, "jpeg": 5_000, "remote": 3_000, "shuffle": 40_000, "tiny": 10_000_000}
     for name, size in sizes.items():
         parser.add_argument(f"--{name}", type=int, default=size, help="samples: %(default)s")
     parser.add_argument("--folder", help="keep samples and data sets there, for the next run")
