@@ -9,11 +9,10 @@ from typing import Any, Protocol
 import numpy as np
 
 from hubzarr.errors import InvalidTypeError, OutOfBoundsError
-from hubzarr.loaders.assembling import Assembler, Part
 from hubzarr.loaders.framework import Framework
 from hubzarr.loaders.options import Options, checked
+from hubzarr.loaders.running import Reading
 from hubzarr.loaders.source import Source
-from hubzarr.loaders.windows import Loaded
 
 __all__ = ["Loadable", "Samples", "source_of"]
 
@@ -60,16 +59,15 @@ class Samples:
             "batch_size": None, "tensors": tensors, "transform": transform, "decode": decode,
             "return_index": return_index,
         }  # fmt: skip
-        self._source = source
-        self._options = checked(source, given)
+        self._reading = Reading(source, checked(source, given), Framework())
 
     @property
     def options(self) -> Options:
         """What was asked for."""
-        return self._options
+        return self._reading.options
 
     def __len__(self) -> int:
-        return len(self._source)
+        return len(self._reading.source)
 
     def __getitem__(self, number: int) -> Any:
         return self.many([number])[0]
@@ -87,14 +85,7 @@ class Samples:
         wanted = self._checked(numbers)
         if not len(wanted):
             return []
-        rows, places = wanted, np.zeros(1, np.int64)
-        if len(wanted) > 1:
-            rows, places = np.unique(wanted, return_inverse=True)
-        assembler = Assembler(self._source, self._options, Framework(), [])
-        columns = {one.name: self._source.load(one.name, rows) for one in assembler.fields}
-        loaded = Loaded(rows, np.arange(len(rows)), columns)
-        part = Part(loaded, places, slice(0, len(wanted)))
-        return [sample for _, sample in assembler.batch([part], len(wanted))]
+        return self._reading.samples(wanted)
 
     def _checked(self, numbers: Sequence[int]) -> np.ndarray[Any, np.dtype[np.int64]]:
         found, length = np.asarray(numbers), len(self)
@@ -108,7 +99,7 @@ class Samples:
 
     def __repr__(self) -> str:
         """The same for the same samples, in any process: checkpoints of grain compare it."""
-        options, length, source = self._options, len(self), self._source
+        options, length, source = self.options, len(self), self._reading.source
         # Neighbours are told by the first of them.
         told = min(length, 1) if source.is_contiguous() else length
         rows = zlib.crc32(source.numbers(np.arange(told, dtype=np.int64)).tobytes())
