@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-import traceback
 from typing import Any, NamedTuple
 
 from hubzarr.errors import HubzarrError, TransformError
@@ -53,6 +52,8 @@ class Given(NamedTuple):
         Samples that were skipped or replaced since the last message.
     error : exception, optional
         What ended the epoch.
+    note : str
+        What led to the error.
     """
 
     serial: int
@@ -60,27 +61,12 @@ class Given(NamedTuple):
     slot: int = -1
     grown: int = 0
     skipped: list[Skipped] = []  # noqa: RUF012
-    error: BaseException | None = None
+    error: Exception | None = None
+    note: str = ""
 
 
-def portable(error: BaseException, worker: int) -> BaseException:
-    """The error with what led to it as a note; one that can't be pickled as one that can."""
-    said = "".join(traceback.format_exception(error)).rstrip()
-    plain = _picklable(error)
-    plain.add_note(f"In worker {worker}:\n{said}")
-    return plain
-
-
-def portable_skipped(skipped: list[Skipped]) -> list[Skipped]:
-    """Samples that were skipped, with errors that can be pickled."""
-    found: list[Skipped] = []
-    for row, tensor, error in skipped:
-        plain = _picklable(error)
-        found.append((row, tensor, plain if isinstance(plain, Exception) else error))
-    return found
-
-
-def _picklable(error: BaseException) -> BaseException:
+def portable(error: Exception) -> Exception:
+    """The error, if pickle can bring it back; one that says the same otherwise."""
     try:
         again: Any = pickle.loads(pickle.dumps(error))
     except Exception:
@@ -90,3 +76,8 @@ def _picklable(error: BaseException) -> BaseException:
     if isinstance(error, HubzarrError):
         return TransformError(str(error))
     return TransformError(f"{type(error).__name__}: {error}")
+
+
+def portable_skipped(skipped: list[Skipped]) -> list[Skipped]:
+    """Samples that were skipped, with errors that can be pickled."""
+    return [(row, tensor, portable(error)) for row, tensor, error in skipped]

@@ -152,6 +152,7 @@ class WorkerPool:
                 given = self._next(self._workers[number])
                 skipped.extend(given.skipped)
                 if given.error is not None:
+                    given.error.add_note(given.note)
                     raise given.error
                 if given.items is None:
                     ended[number] = True

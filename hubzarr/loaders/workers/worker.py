@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 import time
+import traceback
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -172,8 +173,12 @@ class _Worker:
                 break
             self._give(run.serial, slot, *packed)
         made.close()
-        told = None if error is None else portable(error, job.worker)
-        self._send(Given(run.serial, skipped=self._skipped(), error=told))
+        end = Given(run.serial, skipped=self._skipped())
+        if error is not None:
+            led = "".join(traceback.format_exception(error)).rstrip()
+            note = f"In worker {job.worker}:\n{led}"
+            end = end._replace(error=portable(error), note=note)
+        self._send(end)
 
     def _packed(self, made: Iterator[Any], slot: int) -> tuple[Packed, list[Any], int] | None:
         """The next batch, or some samples."""
