@@ -18,7 +18,7 @@ from typing import Final, Literal
 import numpy as np
 import numpy.typing as npt
 
-from hubzarr.loaders.permutation import Permutation, mixed
+from hubzarr.loaders.permutation import Permutation, digest, mixed
 
 __all__ = ["Blocks", "Order", "Shuffle", "Window"]
 
@@ -151,8 +151,8 @@ class Order:
         key = [ORDERS, kinds[self.shuffle], self.length]
         if self.shuffle == "window":
             starts, members = self.blocks.starts, self.blocks.members
-            key += [self.window, self.blocks.count, _digest(starts)]
-            key += [] if members is None else [_digest(members)]
+            key += [self.window, self.blocks.count, digest(starts)]
+            key += [] if members is None else [digest(members)]
         return f"{mixed(*key):016x}"
 
     # -- windows -----------------------------------------------------------------
@@ -255,10 +255,3 @@ def _ramped(count: int, size: int, ramps: bool) -> Numbers:
     rest = np.arange(bounds[-1] + size, count, size, dtype=np.int64)
     found = np.concatenate([bounds, rest, [count]]).astype(np.int64)
     return found if count else np.zeros(1, np.int64)
-
-
-def _digest(numbers: Numbers) -> int:
-    """A 64-bit hash of many numbers."""
-    words = numbers.astype(np.uint64) + np.arange(len(numbers), dtype=np.uint64)
-    return mixed(*np.bitwise_xor.reduceat(words * np.uint64(0x9E3779B97F4A7C15), [0]).tolist(),
-                 int(words.sum(dtype=np.uint64)))  # fmt: skip

@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Permutation", "mixed"]
+__all__ = ["Permutation", "digest", "mixed"]
 
 type Numbers = npt.NDArray[np.int64]
 type Words = npt.NDArray[np.uint64]
@@ -34,6 +34,13 @@ def mixed(*key: int) -> int:
     for number in key:
         state = _mix(state + np.uint64(number % 2**64) + _GOLDEN)
     return int(state[0])
+
+
+def digest(numbers: Numbers) -> int:
+    """A 64-bit hash of many numbers."""
+    words = numbers.astype(np.uint64) + np.arange(len(numbers), dtype=np.uint64)
+    spread = int(np.bitwise_xor.reduce(words * _GOLDEN))
+    return mixed(spread, int(words.sum(dtype=np.uint64)))
 
 
 def _mix(x: Words) -> Words:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
@@ -14,6 +15,7 @@ from hubzarr.loaders.assembling import Assembler, Part, Skipped
 from hubzarr.loaders.framework import Framework
 from hubzarr.loaders.options import Options
 from hubzarr.loaders.order import Blocks, Order
+from hubzarr.loaders.permutation import digest, mixed
 from hubzarr.loaders.source import Source
 from hubzarr.loaders.steps import Plan, Steps
 from hubzarr.loaders.windows import Broken, Loaded, Windows, read_column
@@ -26,6 +28,8 @@ WINDOW_BYTES: Final = 128 << 20
 AHEAD_BYTES: Final = 32 << 20
 #: Samples in a window at most, by default: their order takes time too.
 MOST: Final = 1 << 18
+#: Blocks in a window at least.
+MIXED: Final = 8
 #: Samples that are made together where batches are not wanted.
 TOGETHER: Final = 32
 
@@ -74,11 +78,23 @@ class Reading:
             self._orders = {epoch: found}
         return found
 
-    @property
+    @cached_property
+    def fingerprint(self) -> str:
+        """16 hex digits that are equal where the same rows come in the same order."""
+        source, length = self.source, len(self.source)
+        # Neighbours are told by the first of them.
+        told = min(length, 1) if source.is_contiguous() else length
+        rows = digest(source.numbers(np.arange(told, dtype=np.int64)))
+        order = self.order(next(iter(self._orders), 0))
+        return f"{mixed(int(order.fingerprint, 16), rows):016x}"
+
+    @cached_property
     def _blocks(self) -> Blocks:
-        source, length, step = self.source, len(self.source), self.source.block()
+        source, length = self.source, len(self.source)
         if self.options.shuffle != "window":
-            return Blocks.regular(length, max(1, min(step, self.window)))
+            return Blocks.regular(length, min(source.block(), self.window))
+        # However large chunks are, a window mixes samples of several places.
+        step = max(1, min(source.block(), self.window // MIXED))
         if source.is_contiguous():
             first = int(source.numbers(np.zeros(1, np.int64))[0]) if length else 0
             return Blocks.regular(length, step, first)

@@ -27,7 +27,7 @@ def state_of(reading: Reading, epoch: int, position: int) -> dict[str, Any]:
         "position": position,
         "shuffle": options.shuffle,
         "window": reading.window,
-        "order": reading.order(epoch).fingerprint,
+        "order": reading.fingerprint,
     }
 
 
@@ -46,7 +46,7 @@ def resumed(reading: Reading, state: Mapping[str, Any]) -> tuple[Reading, int, i
     found = Reading(reading.source, replace(reading.options, **changes), reading.to)
     mine = {
         "commit": found.source.commit, "length": len(found.source),
-        "shuffle": found.options.shuffle, "order": found.order(state["epoch"]).fingerprint,
+        "shuffle": found.options.shuffle, "order": found.fingerprint,
     }  # fmt: skip
     for key, value in mine.items():
         if state[key] != value:
@@ -61,7 +61,7 @@ _ADVICE: Final = {
     "commit": "open the dataset at that commit, as in hub.load(name@commit id), to go on",
     "length": "select the same rows",
     "shuffle": "give it the same shuffle",
-    "order": "it needs the same rows, and tensors that are as heavy, for the same order",
+    "order": "it needs the same rows in the same order, and tensors that are as heavy",
 }
 _KEYS: Final[dict[str, type]] = {
     "commit": str, "length": int, "seed": int, "epoch": int, "position": int, "shuffle": str,
