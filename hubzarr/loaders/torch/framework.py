@@ -47,7 +47,7 @@ class TorchFramework(Framework):
     def empty(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
         """Memory for a batch; pinned if a GPU will copy it."""
         if not self._pins:
-            return np.empty(shape, dtype)
+            return super().empty(shape, dtype)
         nbytes = math.prod(shape) * dtype.itemsize
         # PyTorch keeps pinned memory for the next batch: to pin some anew takes long.
         memory = torch.empty(max(1, nbytes), dtype=torch.uint8, pin_memory=True)

@@ -63,20 +63,20 @@ class WorkerFramework(Framework):
 
     def __init__(self, direct: bool) -> None:
         self._direct = direct
-        self._memory: Bytes = np.empty(0, np.uint8)
+        self._slot: Bytes = np.empty(0, np.uint8)
         self._used = 0
 
     def begin(self, memory: Bytes) -> None:
         """Make the next batch in this memory."""
-        self._memory, self._used = memory, 0
+        self._slot, self._used = memory, 0
 
     def empty(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
         """Shared memory as long as there is some, then other."""
         nbytes = math.prod(shape) * dtype.itemsize
         end = self._used + nbytes
-        if not self._direct or nbytes < SMALL or end > len(self._memory):
-            return np.empty(shape, dtype)
-        found = self._memory[self._used : end].view(dtype).reshape(shape)
+        if not self._direct or nbytes < SMALL or end > len(self._slot):
+            return super().empty(shape, dtype)
+        found = self._slot[self._used : end].view(dtype).reshape(shape)
         self._used = _aligned(end)
         return found
 
