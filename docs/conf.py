@@ -14,6 +14,8 @@ myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
 
 autodoc_member_order = "groupwise"
+# Modules that need these are documented where they are not installed, too.
+autodoc_mock_imports = ["jax", "tensorflow", "torch"]
 autodoc_typehints = "none"  # the numpydoc sections say it once
 napoleon_google_docstring = False
 napoleon_use_rtype = False

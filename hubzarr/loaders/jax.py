@@ -78,7 +78,7 @@ class GrainSource(Samples):
 
     Parameters
     ----------
-    data : dataset, view, tensor or array
+    data : Dataset, DatasetView, Tensor, Array or View
     tensors, transform, decode, return_index
         As for `ds.batches`.
     """

@@ -28,7 +28,7 @@ class Samples:
 
     Parameters
     ----------
-    data : dataset, view, tensor or array
+    data : Dataset, DatasetView, Tensor, Array or View
     tensors : sequence of str, optional
         What to load; all tensors by default.
     transform : callable or mapping, optional
