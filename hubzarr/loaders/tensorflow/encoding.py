@@ -139,20 +139,20 @@ def _array(name: str, spec: Any, value: Any) -> Array:
 def _strings(name: str, spec: Any, value: Any, document: bool) -> Array:
     """Texts, files and JSON, as an array of bytes."""
     if spec.shape.rank == 0:
-        out = np.empty((), object)
-        out[()] = _bytes(name, value, document)
-        return out
+        return _objects([_bytes(name, value, document)]).reshape(())
     if isinstance(value, np.ndarray):  # numbers of documents
         value = value.tolist()
     if spec.shape.rank == 1:
-        out = np.empty(len(value), object)
-        out[:] = [_bytes(name, one, document) for one in value]
-        return out
+        return _objects([_bytes(name, one, document) for one in value])
     texts = np.array(value, object)
     encoded = [_bytes(name, one, document) for one in texts.ravel().tolist()]
-    out = np.empty(len(encoded), object)
-    out[:] = encoded
-    return out.reshape(texts.shape)
+    return _objects(encoded).reshape(texts.shape)
+
+
+def _objects(values: list[bytes]) -> Array:
+    out = np.empty(len(values), object)
+    out[:] = values
+    return out
 
 
 def _bytes(name: str, value: Any, document: bool) -> bytes:
