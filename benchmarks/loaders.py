@@ -30,6 +30,8 @@ from measuring import OURS, say
 
 HERE = Path(__file__).parent
 BATCH = 64
+#: Sizes that windows are measured with, next to the default and to all samples.
+WINDOWS = (256, 1024, 4096, 16384)
 #: Samples that each process reads before what is measured.
 WARM_UP = 192
 #: Seconds that the simulated training step takes.
@@ -116,7 +118,7 @@ def call(python, task):
     """What one process answers; None: it failed."""
     command = [python, str(HERE / "loader_work.py"), json.dumps(task)]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=900)
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=3600)
     except subprocess.TimeoutExpired:
         print(f"{task['rival']} {task['work']}: took too long", file=sys.stderr, flush=True)
         return None
@@ -285,7 +287,7 @@ def shuffling(run):
     """What windows of several sizes cost, and how random they are."""
     data = run.data("raw", run.samples["shuffle"])
     path = run.stored(OURS, data)
-    windows = [1, *(size for size in (1024, 4096, 16384) if size < data.count), data.count]
+    windows = [*(size for size in WINDOWS if size < data.count), data.count]
     ways = {"rows in order": {"shuffle": False}, OURS: {"shuffle": True}}
     ways |= {window_name(size, data.count): {"shuffle": True, "window": size} for size in windows}
     ways["full"] = {"shuffle": "full"}
@@ -305,7 +307,7 @@ def shuffling(run):
 
 def window_name(size, count):
     """Of a line of the table."""
-    return {1: "window of one block", count: "window of all"}.get(size, f"window of {size:,}")
+    return "window of all" if size == count else f"window of {size:,}"
 
 
 def shuffling_cells(line, ours):

@@ -59,7 +59,7 @@ def test_shuffling(scripts, run):
     as_numpy = run.call
     run.call = lambda python, task: as_numpy(python, task | {"rival": NAME})
     table = scripts["loaders"].TABLES["shuffle"](run)
-    assert list(table.found) == ["rows in order", "hubzarr", "window of one block", "window of all",
+    assert list(table.found) == ["rows in order", "hubzarr", "window of all",
                                  "full"]  # fmt: skip
     [in_order], [whole] = table.found["rows in order"], table.found["window of all"]
     assert in_order["moved"] == 0
