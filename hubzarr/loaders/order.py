@@ -174,7 +174,9 @@ class Order:
     @property
     def _ramps(self) -> bool:
         """Whether the first windows are smaller, where that changes no order or only a little."""
-        return self.shuffle != "window" or self.length >= 4 * self.window
+        if self.shuffle == "full":
+            return self.length > self.window  # else parts are read no quicker than the whole
+        return self.shuffle == "none" or self.length >= 4 * self.window
 
     @cached_property
     def starts(self) -> Numbers:

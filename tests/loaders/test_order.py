@@ -137,7 +137,8 @@ def test_the_first_windows_are_smaller():
         assert sizes(shuffle, 100_000)[:5] == [1000, 2000, 4000, 8000, 8000]
     # Where it would change what is mixed with what in a good part of the epoch, they are not.
     assert sizes("window", 20_000) == [8000, 8000, 4000]
-    assert sizes("full", 2000) == [1000, 1000]
+    assert sizes("full", 2000) == [2000]
+    assert sizes("none", 2000) == [1000, 1000]
 
 
 @pytest.mark.parametrize("shuffle", ["window", "full"])
