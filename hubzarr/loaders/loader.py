@@ -89,15 +89,19 @@ class Loader:
     # -- batches -----------------------------------------------------------------
 
     def __iter__(self) -> Iterator[Any]:
+        return self._loop()
+
+    def _loop(self) -> Iterator[Any]:
+        """Batches of an epoch from a position on, keeping count of them.
+
+        It begins with the first batch that is asked for: iterators that are only made, as some
+        trainers do, are no epochs.
+        """
         if self._running:  # an earlier loop was left before its end
             self.set_epoch(self._epoch + 1)
-        epoch, position = self._epoch, self._position
+        epoch, position, loop = self._epoch, self._position, self._loops
         self._running = True
         self._steps = 0
-        return self._loop(epoch, position, self._loops)
-
-    def _loop(self, epoch: int, position: int, loop: int) -> Iterator[Any]:
-        """Batches of an epoch from a position on, keeping count of them."""
         batches = self._batches(epoch, position)
         try:
             for steps, batch in batches:
