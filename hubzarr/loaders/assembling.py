@@ -13,9 +13,9 @@ from hubzarr.errors import DamagedError, HubzarrError, SampleError, TransformErr
 from hubzarr.loaders.collating import collate
 from hubzarr.loaders.framework import Framework
 from hubzarr.loaders.options import Options
+from hubzarr.loaders.sharing import Sharing
 from hubzarr.loaders.source import Field, Source, Stored
 from hubzarr.loaders.windows import Loaded
-from hubzarr.threads import map_all, threads_for
 
 __all__ = ["Assembler", "Part", "Skipped"]
 
@@ -77,6 +77,7 @@ class Assembler:
         self._options = options
         self._to = to
         self._skipped = skipped
+        self._sharing = Sharing()
         self._known = {(row, name) for row, name, _ in skipped}
         by_name = {one.name: one for one in source.fields}
         self.fields = [by_name[name] for name in options.tensors]
@@ -213,12 +214,10 @@ class Assembler:
                 errors[i] = name, found
                 return None
 
-        items = range(batch.count)
         if cost == "none":
-            return [one(i) for i in items]
+            return [one(i) for i in range(batch.count)]
         concurrency = self._source.concurrency if cost == "store" else 1
-        share = max(1, min(8, batch.count // (2 * threads_for(concurrency))))
-        return map_all(one, items, concurrency, share)
+        return self._sharing.each(name, one, batch.count, concurrency)
 
     # -- samples -----------------------------------------------------------------
 
