@@ -152,13 +152,18 @@ class Loading:
         ----------
         batch_size : int, optional
             As for `batches`; None: samples one by one.
+        output_signature : dict of tf.TypeSpec, optional
+            Types of tensors by name, where they are not those of the tensor, or of the first
+            sample after a transform.
+        state : mapping, optional
+            Where to go on, from ``dataset.hub_loader.state_dict()``.
         **options
             All others of `batches`.
 
         Returns
         -------
         tf.data.Dataset
-            Each iteration over it is one epoch.
+            Each iteration over it is one epoch. ``dataset.hub_loader`` is the loader behind it.
 
         Raises
         ------
