@@ -86,7 +86,7 @@ def pixels_of(batch: dict[str, Any]) -> torch.Tensor:
 def accuracy(model: nn.Module, loader: Any) -> float:
     model.eval()
     with torch.inference_mode():
-        right = [(model(pixels_of(b)).argmax(1) == b["labels"].long()).float() for b in loader]
+        right = [(model(pixels_of(b)).argmax(1) == b["labels"]).float() for b in loader]
     return float(torch.cat(right).mean())
 
 
@@ -108,7 +108,7 @@ class Training:
         pixels = pixels_of(batch)
         if torch.rand(()) < 0.5:
             pixels = pixels.flip(3)
-        loss = nn.functional.cross_entropy(self.model(pixels), batch["labels"].long())
+        loss = nn.functional.cross_entropy(self.model(pixels), batch["labels"])
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()

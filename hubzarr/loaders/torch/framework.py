@@ -82,7 +82,9 @@ class TorchFramework(Framework):
 def as_tensor(value: Any) -> Any:
     """A tensor that shares the memory of an array, where NumPy and PyTorch have the same dtype.
 
-    Dates and durations become int64, in their unit since 1970. Strings stay strings.
+    Dates and durations become int64, in their unit since 1970, and so does uint32, such as class
+    labels: PyTorch's own uint32 can neither be compared, nor index, nor be a target of a loss.
+    Strings stay strings.
 
     Parameters
     ----------
@@ -103,6 +105,8 @@ def as_tensor(value: Any) -> Any:
         return _shared(array.view(small)).view(getattr(torch, array.dtype.name))
     if array.dtype.kind in "mM":
         return _shared(array.view(np.int64))
+    if array.dtype.kind == "u" and array.dtype.itemsize == 4:
+        return _shared(array.astype(np.int64))
     return _shared(array)
 
 
