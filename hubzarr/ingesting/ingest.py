@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import time
 from collections.abc import Generator, Iterator
@@ -143,6 +144,8 @@ class _Job:
         self.measured: set[str] = set()
         #: Processes or a cluster that read; None: threads do.
         self._readers: UnitReaders | None = None
+        #: Whether earlier calls have done all units.
+        self._all_done = False
 
     def _resumed(self, name: str, append: bool) -> Record:
         """The record of the call that this one goes on with, or a new one."""
@@ -209,6 +212,9 @@ class _Job:
     def parts(self, scheduler: str, num_workers: int | None, verify: bool) -> Generator[Part]:
         """Units that are left, as they are read by whoever the scheduler says."""
         source, units = self._source, undone(self._source, self.record)
+        first = next(units, None)
+        self._all_done = first is None
+        units = itertools.chain(() if first is None else (first,), units)
         # Statistics take decoding, too: broken samples are found there.
         verified = frozenset(self.names) - self.measured if verify else frozenset()
         kind = known_scheduler(scheduler)
@@ -227,7 +233,7 @@ class _Job:
         """Append all parts, in commits of some size."""
         if bar is not None:
             bar.advance(self.record.rows)
-        going, error = True, None
+        going, error = not self._all_done, None  # no commit of nothing
         while going:
             with self._commit_of_rows():
                 units = self.record.units
