@@ -128,6 +128,12 @@ def test_what_is_shared_only_as_a_copy():
         assert 100 not in array
 
 
+def test_labels_can_be_used():
+    labels = as_tensor(np.array([3, 1], "u4"))
+    assert labels.dtype == torch.int64
+    assert torch.arange(5)[labels].tolist() == [3, 1]
+
+
 def test_strings_stay_strings():
     assert as_tensor(np.array(["a", "bc"])) == ["a", "bc"]
     assert as_tensor(np.array("abc")) == "abc"
@@ -244,7 +250,9 @@ def test_copies_go_through_a_stream_of_their_own(ds, monkeypatch, workers):
     monkeypatch.setattr(torch, "get_device_module", lambda device: fake)
     monkeypatch.setattr("hubzarr.loaders.torch.moving._STREAMS", ("meta",))
     monkeypatch.setattr(torch.Tensor, "record_stream", lambda self, s: recorded.append(s))
-    loader = ds.pytorch(50, tensors=["x", "image"], device="meta", num_workers=workers)
+    loader = ds.pytorch(
+        50, tensors=["x", "image"], device="meta", num_workers=workers, transform=cases.same
+    )
     assert framework_module.has_streams(loader.device)
     batches = list(loader)
     assert [batch["x"].device.type for batch in batches] == ["meta"] * 3
@@ -278,7 +286,8 @@ def test_on_a_gpu(ds, workers):
     expected = [cases.listed(b) for b in ds.pytorch(8, tensors=["x", "image"], shuffle=True)]
     context = "spawn" if workers else None
     loader = ds.pytorch(8, tensors=["x", "image"], shuffle=True, device="cuda",
-                        num_workers=workers, multiprocessing_context=context)  # fmt: skip
+                        num_workers=workers, multiprocessing_context=context,
+                        transform=cases.same)  # fmt: skip
     found = []
     for batch in loader:
         assert batch["image"].device == torch.device("cuda", torch.cuda.current_device())

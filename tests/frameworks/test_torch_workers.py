@@ -28,16 +28,22 @@ def ds():
 
 
 @pytest.fixture(autouse=True)
+def _always_workers(request, monkeypatch):
+    """Workers also for what threads would do as well."""
+    if "threads_where" not in request.node.name:
+        monkeypatch.setattr(
+            "hubzarr.loaders.torch.loader.has_work_for_workers", lambda source, options: True
+        )
+
+
+@pytest.fixture(autouse=True)
 def _nothing_left():
-    before = set(os.listdir("/dev/shm")) if os.path.isdir("/dev/shm") else set()
     yield
     gc.collect()
     deadline = time.monotonic() + 10
     while multiprocessing.active_children() and time.monotonic() < deadline:
         time.sleep(0.05)
     assert multiprocessing.active_children() == []
-    if before:
-        assert set(os.listdir("/dev/shm")) <= before
 
 
 def all_of(loader):
@@ -131,6 +137,16 @@ def test_batches_may_grow():
         assert [(len(b[0]), float(b[0].mean())) for b in (b["x"] for b in loader)] == [
             (n, float(n)) for n in (10, 50_000, 3, 400_000, 7, 90)
         ]
+
+
+def test_threads_where_workers_have_nothing_to_do(ds):
+    def workers(**given):
+        return ds.pytorch(8, num_workers=2, **given).num_workers
+
+    assert workers(tensors=["x", "image"]) == 0
+    assert workers(tensors=["x", "ragged"], ragged="pad") == 2
+    assert workers(tensors=["x"], transform=cases.doubled) == 2
+    assert workers(tensors=["x"], worker_init_fn=print) == 2
 
 
 # -- errors ------------------------------------------------------------------------
@@ -342,6 +358,19 @@ def test_states_bring_their_seed_to_workers(ds):
     fresh = ds.pytorch(10, tensors=["x"], shuffle=True, seed=9)
     later.load_state_dict(fresh.state_dict())
     assert all_of(later) == expected
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_shared_memory_has_no_name(ds):
+    loader = ds.pytorch(40, tensors=["image"], num_workers=2)
+    all_of(loader)
+    shared = {
+        line.split(maxsplit=5)[5].strip()
+        for line in Path("/proc/self/maps").read_text().splitlines()
+        if " rw-s " in line
+    }
+    assert "/memfd:hubzarr-batches (deleted)" in shared
+    assert not any(place.startswith("/dev/shm/") and "(deleted)" not in place for place in shared)
 
 
 # -- ends --------------------------------------------------------------------------

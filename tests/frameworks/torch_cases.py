@@ -35,6 +35,10 @@ def listed(batch):
     return batch.tolist() if hasattr(batch, "tolist") else batch
 
 
+def same(sample):
+    return sample
+
+
 def doubled(sample):
     return {"x": sample["x"] * 2, "row": np.int64(sample["x"])}
 

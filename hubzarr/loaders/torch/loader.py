@@ -9,7 +9,7 @@ from typing import Any
 from hubzarr.errors import InvalidError, InvalidTypeError
 from hubzarr.loaders.ahead import ahead
 from hubzarr.loaders.loader import Loader
-from hubzarr.loaders.options import checked
+from hubzarr.loaders.options import Options, checked
 from hubzarr.loaders.running import Reading
 from hubzarr.loaders.source import Source
 from hubzarr.loaders.torch.framework import TorchFramework, device_of
@@ -43,6 +43,9 @@ class TorchLoader(Loader):
     Attributes
     ----------
     num_workers : int
+        Worker processes; 0 also where those that were asked for would have nothing to do. To
+        take a batch from a worker costs this process as much as to gather one out of rows of
+        arrays: without a transform or samples to decode, threads are quicker.
     device : torch.device or None
     """
 
@@ -50,12 +53,14 @@ class TorchLoader(Loader):
         own = {name: given.get(name, default) for name, default in _OWN.items()}
         rest = {name: value for name, value in given.items() if name not in _OWN}
         rest = {**rest, **rank_and_world(given)}
-        self.num_workers = _workers(own["num_workers"])
+        workers = _workers(own["num_workers"])
         self.device = device_of(own["device"])
         self._context: str | None = own["multiprocessing_context"]
         self._begin = _function(own["worker_init_fn"])
         to = TorchFramework(self.device, bool(own["pin_memory"]))
         super().__init__(source, checked(source, rest), to)
+        useful = self._begin is not None or has_work_for_workers(source, self.options)
+        self.num_workers = workers if useful else 0
         self._idle: list[WorkerPool] = []
         self._used_for: Reading | None = None
         self._finalizer = weakref.finalize(self, _close, self._idle)
@@ -119,6 +124,12 @@ def load(source: Source, given: Mapping[str, Any]) -> TorchLoader:
         Arguments of `pytorch`.
     """
     return TorchLoader(source, given)
+
+
+def has_work_for_workers(source: Source, options: Options) -> bool:
+    """Whether more is to be done for a batch than to gather rows of arrays."""
+    rows = {one.name for one in source.fields if one.uniform}
+    return options.transform is not None or not rows.issuperset(options.tensors)
 
 
 def _close(pools: list[WorkerPool]) -> None:
