@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import signal
 import subprocess
@@ -14,7 +15,7 @@ torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 pytest.importorskip("PIL", reason="Pillow is not installed")
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
-SMALL = ["--images", "40", "--epochs", "4", "--every", "2", "--checkpoint", "small.pt"]
+SMALL = ["--epochs", "4", "--every", "2", "--checkpoint", "small.pt", "--device", "cpu"]
 #: 128 of 160 skies are trained on, 32 at a time.
 ROWS, STEPS = 128, 4
 
@@ -73,7 +74,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     folder = tmp_path_factory.mktemp("undisturbed")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HUBZARR_ROOT", str(folder / "root"))
-        status, printed = run(folder, *SMALL, "--device", "cpu")
+        status, printed = run(folder, *SMALL, "--images", "40")
     assert status == 0, printed
     return epochs(printed)
 
@@ -85,19 +86,28 @@ def test_it_learns(undisturbed: list[str]) -> None:
     assert float(found[1]) > 60  # 25 by chance
 
 
-def test_kill_and_resume(undisturbed: list[str], tmp_path: Path) -> None:
+def test_kill_and_resume(
+    undisturbed: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The same skies, but from a folder of one's own.
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    skies = tmp_path / "skies"
+    skies.mkdir()
+    importlib.import_module("train_weather").draw_skies(skies, 40)
+    small = [*SMALL, "--data", str(skies)]
+
     # Killed before the last step of epoch 1, which no checkpoint has.
-    status, first = run(tmp_path, *SMALL, "--device", "cpu", die=("step", 2 * STEPS))
-    assert status == -signal.SIGKILL
+    status, first = run(tmp_path, *small, die=("step", 2 * STEPS))
+    assert status == -signal.SIGKILL, first
     assert stands_at(tmp_path) == (1, 96)
 
     # Killed with a checkpoint of epoch 2 half saved: the one before it counts.
-    status, second = run(tmp_path, *SMALL, "--device", "cpu", "--resume", die=("replace", 4))
-    assert status == -signal.SIGKILL
+    status, second = run(tmp_path, *small, "--resume", die=("replace", 4))
+    assert status == -signal.SIGKILL, second
     assert "goes on in epoch 1 after 96 samples of it" in second
     assert stands_at(tmp_path) == (2, 32)
 
-    status, third = run(tmp_path, *SMALL, "--device", "cpu", "--resume")
+    status, third = run(tmp_path, *small, "--resume")
     assert status == 0, third
     assert "goes on in epoch 2 after 32 samples of it" in third
     # Each epoch says that it saw each image once, and all numbers are those of a run in peace.
@@ -124,9 +134,10 @@ def test_without_a_gpu_it_says_why(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="torch.cuda.is_available() is False")
 def test_on_a_gpu(tmp_path: Path) -> None:
-    status, _ = run(tmp_path, *SMALL, "--device", "cuda", die=("step", 2 * STEPS))
+    small = [*SMALL, "--images", "40", "--device", "cuda"]
+    status, _ = run(tmp_path, *small, die=("step", 2 * STEPS))
     assert status == -signal.SIGKILL
-    status, printed = run(tmp_path, *SMALL, "--device", "cuda", "--resume")
+    status, printed = run(tmp_path, *small, "--resume")
     assert status == 0, printed
     assert "on cuda" in printed
     lines = epochs(printed)
