@@ -105,7 +105,7 @@ def load(source: Source, given: Mapping[str, Any]) -> JaxLoader:
     mine = dict(given)
     where = _sharding(mine.pop("device", None))
     _place(mine)
-    options = checked(source, mine)
+    options = checked(source, mine, also=["device"])
     if where is not None:
         _check_divisible(where, options, len(source))
     return JaxLoader(source, options, JaxFramework(where))

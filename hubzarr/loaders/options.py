@@ -65,15 +65,22 @@ class Options:
         return (*self.tensors, "index") if self.return_index else self.tensors
 
 
-def checked(source: Source, given: Mapping[str, Any]) -> Options:
+def checked(source: Source, given: Mapping[str, Any], also: Iterable[str] = ()) -> Options:
     """Options from arguments.
+
+    Parameters
+    ----------
+    source : Source
+    given : mapping
+    also : iterable of str
+        Options that the caller has taken out already; for the message on an unknown one.
 
     Raises
     ------
     InvalidError, InvalidTypeError, NotFoundError
         One of them is wrong.
     """
-    _check_names(given)
+    _check_names(given, also)
     options: dict[str, Any] = {one.name: one.default for one in fields(Options)}
     options |= given
     options["tensors"] = _tensors(source, given.get("tensors"))
@@ -102,8 +109,8 @@ def checked(source: Source, given: Mapping[str, Any]) -> Options:
     return Options(**options)
 
 
-def _check_names(options: Mapping[str, Any]) -> None:
-    known = [one.name for one in fields(Options)]
+def _check_names(options: Mapping[str, Any], also: Iterable[str]) -> None:
+    known = [*(one.name for one in fields(Options)), *also]
     for name in options:
         if name not in known:
             close = get_close_matches(name, known, 1)

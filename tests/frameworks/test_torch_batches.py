@@ -68,6 +68,15 @@ def test_stacking_what_differs_names_the_rows(ds):
         next(iter(ds.pytorch(4)))
 
 
+@pytest.mark.parametrize(
+    ("option", "hint"),
+    [("num_worker", "did you mean num_workers"), ("collate_fn", "options are .* num_workers")],
+)
+def test_options_that_there_are_not(ds, option, hint):
+    with pytest.raises(InvalidTypeError, match=f"no option '{option}'.*{hint}"):
+        ds.pytorch(4, **{option: 1})
+
+
 # -- tensors of arrays ---------------------------------------------------------------
 
 

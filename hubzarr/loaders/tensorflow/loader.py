@@ -149,7 +149,7 @@ def load(source: Source, given: Mapping[str, Any]) -> Any:
     """
     mine = dict(given)
     signature, state = mine.pop("output_signature", None), mine.pop("state", None)
-    options = checked(source, mine)
+    options = checked(source, mine, also=["output_signature", "state"])
     layout = _layout(source, options, signature)
     loader = TensorflowLoader(source, _as_dicts(options, layout), layout)
     if state is not None:

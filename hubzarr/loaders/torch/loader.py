@@ -58,7 +58,7 @@ class TorchLoader(Loader):
         self._context: str | None = own["multiprocessing_context"]
         self._begin = _function(own["worker_init_fn"])
         to = TorchFramework(self.device, bool(own["pin_memory"]))
-        super().__init__(source, checked(source, rest), to)
+        super().__init__(source, checked(source, rest, also=_OWN), to)
         useful = self._begin is not None or has_work_for_workers(source, self.options)
         self.num_workers = workers if useful else 0
         self._idle: list[WorkerPool] = []
