@@ -12,6 +12,7 @@ import numpy.typing as npt
 from hubzarr.errors import DamagedError, HubzarrError, SampleError, TransformError
 from hubzarr.loaders.collating import collate
 from hubzarr.loaders.framework import Framework
+from hubzarr.loaders.memory import Memory
 from hubzarr.loaders.options import Options
 from hubzarr.loaders.sharing import Sharing
 from hubzarr.loaders.source import Field, Source, Stored
@@ -78,6 +79,7 @@ class Assembler:
         self._to = to
         self._skipped = skipped
         self._sharing = Sharing()
+        self._between = Memory()
         self._known = {(row, name) for row, name, _ in skipped}
         by_name = {one.name: one for one in source.fields}
         self.fields = [by_name[name] for name in options.tensors]
@@ -141,10 +143,11 @@ class Assembler:
     def _gathered(self, one: Field, batch: _Batch) -> npt.NDArray[Any]:
         """Rows of an array out of the windows."""
         shape = (batch.count, *(n or 0 for n in one.shape or ()))
-        dtype = one.dtype or np.dtype("u1")
+        dtype, transform = one.dtype or np.dtype("u1"), self._options.transform
         # Not the framework's memory where a transform or Python comes between.
-        plain = one.kind == "text" or self._options.transform is not None
-        out = np.empty(shape, dtype) if plain else self._to.empty(shape, dtype)
+        between = callable(transform) or (isinstance(transform, Mapping) and one.name in transform)
+        memory = self._between if between or one.kind == "text" else self._to
+        out = memory.empty(shape, dtype)
         for loaded, places, at in batch.parts:
             column: Any = loaded.columns[one.name]
             if isinstance(at, slice):
