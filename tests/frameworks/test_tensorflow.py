@@ -475,3 +475,33 @@ def test_the_loader_of_a_dataset(ds):
     assert isinstance(loader, TensorflowLoader)
     assert "TensorflowLoader 50 samples of x, y, t batch_size=8" in repr(loader)
     assert len(loader) == len(dataset) == 7
+
+
+def test_links_to_nothing(tmp_path):
+    path = tmp_path / "one.ppm"
+    path.write_bytes(b"P6 3 2 255\n" + bytes(range(18)))
+    ds = hub.empty("tests/links")
+    ds.create_tensor("a", htype="link[image]").extend([None, hub.link(str(path)), None])
+    dataset = ds[1:2].tensorflow(1)
+    assert dataset.element_spec["a"] == spec((None,) * 4, tf.uint8)
+    assert ds.tensorflow(1).element_spec == dataset.element_spec
+    with pytest.raises(tf.errors.OpError, match=r"'a' gives a batch with missing samples \(None\)"):
+        list(ds.tensorflow(3))
+    with pytest.raises(InvalidError, match="'a' are links to nothing"):
+        ds[2:].tensorflow(1)
+
+
+def test_lists_of_arrays_are_json():
+    ds = hub.empty("tests/polygons")
+    ds.create_tensor("p", htype="polygon").extend([[np.ones((3, 2))], []])
+    (batch,) = ds.tensorflow(2)
+    assert [json.loads(one) for one in batch["p"].numpy()] == [[[[1.0, 1.0]] * 3], []]
+
+
+def test_arrays_of_text():
+    values = np.array([["a", "bé"], ["c", ""], ["x", "y"]])
+    a = hub.from_numpy(values, "tests/texts")
+    dataset = a.tensorflow(2)
+    assert dataset.element_spec == spec((None, 2), tf.string)
+    got = np.concatenate([batch.numpy() for batch in dataset])
+    assert [[one.decode() for one in row] for row in got] == values.tolist()

@@ -19,7 +19,7 @@ __all__ = ["specs_of"]
 
 type Shape = tuple[int | None, ...]
 
-#: Samples that are read to look at the first one.
+#: Samples that are looked at, at most, for one that tells a type.
 LOOK: int = 64
 
 
@@ -52,6 +52,11 @@ def specs_of(source: Source, options: Options, given: Any = None) -> dict[str, A
             spec = _of_field(by_name[name], options)
         if spec is None:
             sample = sample if sample is not None else _first_sample(source, options)
+            if sample[name] is None and name not in mapping:
+                raise InvalidError(
+                    f"the first {LOOK} samples of tensor {name!r} are links to nothing: "
+                    f"output_signature={{{name!r}: tf.TensorSpec(...)}} says what others are"
+                )
             spec = _of_value(name, sample[name], options, same=name in mapping)
         specs[name] = spec
     if options.return_index:
@@ -150,24 +155,24 @@ def _of_transformed(source: Source, options: Options) -> dict[str, Any]:
 
 
 def _first_sample(source: Source, options: Options) -> dict[str, Any]:
-    """The first sample that is not broken, transformed, by name."""
+    """The first sample that is not broken, transformed, by name; of links, the first to a file."""
     alone = replace(
         options, batch_size=1, shuffle="none", window=LOOK, ragged="list", prefetch=0, rank=0,
         world_size=1, drop_last=False, pad=False, form="dict",
     )  # fmt: skip
+    found: dict[str, Any] = {}
     batches = Reading(source, alone, Framework()).batches(0)
-    try:
-        for _, batch in batches:
-            named = batch if isinstance(batch, dict) else {options.tensors[0]: batch}
-            return {name: column[0] for name, column in named.items()}
-    finally:
-        close = getattr(batches, "close", None)
-        if close is not None:
-            close()
-    raise InvalidError(
-        "there is no sample yet to tell the types of batches from: "
-        "output_signature={name: tf.TensorSpec(...)} says what they will be"
-    )
+    for _, (_, batch) in zip(range(LOOK), batches, strict=False):
+        named = batch if isinstance(batch, dict) else {options.tensors[0]: batch}
+        found |= {name: column[0] for name, column in named.items() if found.get(name) is None}
+        if all(value is not None for value in found.values()):
+            break
+    if not found:
+        raise InvalidError(
+            "there is no sample yet to tell the types of batches from: "
+            "output_signature={name: tf.TensorSpec(...)} says what they will be"
+        )
+    return found
 
 
 def _of_value(name: str, value: Any, options: Options, same: bool) -> Any:
