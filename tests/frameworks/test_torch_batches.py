@@ -233,7 +233,7 @@ class FakeEvent:
 
 
 class FakeModule:
-    """What torch.get_device_module gives, of a device with streams."""
+    """What torch.cuda is, of a device with streams."""
 
     def __init__(self):
         self.log = []
@@ -256,7 +256,7 @@ class FakeModule:
 def test_copies_go_through_a_stream_of_their_own(ds, monkeypatch, workers):
     fake = FakeModule()
     recorded = []
-    monkeypatch.setattr(torch, "get_device_module", lambda device: fake)
+    monkeypatch.setattr(torch, "meta", fake, raising=False)
     monkeypatch.setattr("hubzarr.loaders.torch.moving._STREAMS", ("meta",))
     monkeypatch.setattr(torch.Tensor, "record_stream", lambda self, s: recorded.append(s))
     loader = ds.pytorch(
@@ -275,7 +275,7 @@ def test_copies_go_through_a_stream_of_their_own(ds, monkeypatch, workers):
 
 def test_memory_is_kept_until_it_is_copied(monkeypatch):
     fake = FakeModule()
-    monkeypatch.setattr(torch, "get_device_module", lambda device: fake)
+    monkeypatch.setattr(torch, "meta", fake, raising=False)
     monkeypatch.setattr("hubzarr.loaders.torch.moving._STREAMS", ("meta",))
     monkeypatch.setattr(torch.Tensor, "record_stream", lambda self, s: None)
     to = TorchFramework(torch.device("meta"))

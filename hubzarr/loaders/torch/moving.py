@@ -61,7 +61,7 @@ class Mover:
         """Start to move a batch."""
         if not has_streams(self._device):
             return mapped(batch, lambda one: one.to(self._device), torch.Tensor)
-        module = torch.get_device_module(self._device)
+        module = getattr(torch, self._device.type)
         if self._stream is None:
             self._stream = module.Stream(device=self._device)
         with module.stream(self._stream):
@@ -83,7 +83,7 @@ def arrived(batch: Any) -> Any:
     """
     if not isinstance(batch, Arriving):
         return batch
-    stream = torch.get_device_module(batch.device).current_stream(batch.device)
+    stream = getattr(torch, batch.device.type).current_stream(batch.device)
     stream.wait_event(batch.event)
     # Their memory is not used again before that stream is done with them.
     mapped(batch.batch, lambda one: one.record_stream(stream), torch.Tensor)
