@@ -125,16 +125,12 @@ class TensorflowLoader(Loader):
             It is of other data or another order; or this loader's dataset has told TensorFlow
             already how many batches it has, and they would become fewer.
         """
-        before = self._reading, self._epoch, self._position
-        super().load_state_dict(state)
-        if self._counted and self._position:
-            self._reading = before[0]
-            self.set_epoch(before[1])
-            self._position = before[2]
+        if self._counted and isinstance(state, Mapping) and state.get("position"):
             raise InvalidError(
                 "this dataset has told TensorFlow how many batches it has, which would become "
                 "fewer: make another one by ds.tensorflow(..., state=state)"
             )
+        super().load_state_dict(state)
         self._resumed = self._epoch, self._position
 
 
