@@ -121,9 +121,15 @@ class Loader:
     # -- state -------------------------------------------------------------------
 
     def set_epoch(self, epoch: int) -> None:
-        """Begin the next loop at the start of an epoch."""
+        """Begin the next loop at the start of an epoch.
+
+        After `load_state_dict`, the epoch of the state goes on where it stood: trainers tell the
+        number of each epoch before they begin or resume it.
+        """
         if type(epoch) is not int or epoch < 0:
             raise InvalidError(f"epoch={epoch!r}: expected an integer from 0 on")
+        if epoch == self._epoch and self._position and not self._running:
+            return
         self._epoch, self._position, self._steps, self._running = epoch, 0, 0, False
         self._loops += 1
 

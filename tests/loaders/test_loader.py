@@ -411,6 +411,30 @@ def test_a_state_brings_its_seed_and_window(ds):
     assert firsts(again) == expected[1:]
 
 
+def test_trainers_tell_the_epoch_that_they_resume(ds):
+    loader = ds.batches(7, shuffle=True)
+    expected = [firsts(loader) for _ in range(2)]
+    loader.set_epoch(0)
+    next(iter(loader))
+    again = ds.batches(7, shuffle=True)
+    again.load_state_dict(loader.state_dict())
+    for epoch in range(again.epoch, 2):
+        again.set_epoch(epoch)
+        assert firsts(again) == expected[epoch][1 if epoch == 0 else 0 :]
+    again.load_state_dict(loader.state_dict())
+    again.set_epoch(1)
+    assert firsts(again) == expected[1]
+
+
+def test_data_may_be_closed_meanwhile():
+    ds = numbered(20)
+    loader = ds.batches(8, shuffle=True)
+    ds.close()
+    assert sorted(joined(firsts(loader))) == list(range(20))
+    with pytest.raises(hub.errors.ClosedError):
+        ds.batches(8)
+
+
 def test_what_was_read_ahead_is_not_consumed(ds):
     loader = ds.batches(5, prefetch=5)
     running = iter(loader)

@@ -254,6 +254,16 @@ def test_arrays_of_any_dtype(values):
         assert same(np.concatenate(batches), values)
 
 
+@pytest.mark.parametrize("dtype", ["bfloat16", "float8_e4m3fn"])
+def test_small_floats(dtype):
+    pytest.importorskip("ml_dtypes")
+    a = hub.array((7, 3), name=fresh_url(), dtype=dtype)
+    a[...] = np.arange(21).reshape(7, 3)
+    for batch in a.batches(4, shuffle=True, return_index=True):
+        assert batch["values"].dtype == a.dtype
+        assert np.array_equal(batch["values"], a[:][batch["index"]])
+
+
 def test_strings():
     a = hub.array((3,), name=fresh_url(), dtype="str")
     a[...] = ["one", "", "drei"]
