@@ -61,7 +61,7 @@ class Loading:
         seed : int
             Decides the order, together with the number of the epoch.
         window : int, optional
-            Samples that are mixed at a time; by default as many as 128 MiB hold as stored. If
+            Samples that are mixed at a time; by default as many as 64 MiB hold as stored. If
             it holds all samples, the shuffle is a full one.
         drop_last : bool
             Leave out the last step if it is not full.
@@ -122,7 +122,10 @@ class Loading:
             As for `batches`.
         num_workers : int
             Processes that make batches. 0, the default: threads of this process, which is
-            quickest unless a transform spends its time in Python.
+            quickest unless a transform spends its time in Python. Batches are the same for any
+            number. `prefetch` is for each.
+        worker_init_fn : callable, optional
+            Called in each worker with its number.
         device : str or torch.device, optional
             Where tensors go; on a GPU, copies overlap with the training step.
         pin_memory : bool

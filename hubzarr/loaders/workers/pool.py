@@ -181,11 +181,14 @@ class WorkerPool:
             worker.send(Free(given.slot))
 
     def _stop(self) -> None:
-        """Workers need not go on with the epoch."""
+        """Workers need not go on with the epoch; where one has ended, all do."""
         try:
             for worker in self._workers:
                 worker.send(Stop())
-        except TransformError:  # one has ended; others will do for nobody
+        except TransformError:
+            self.close()
+            return
+        if not all(worker.process.is_alive() for worker in self._workers):
             self.close()
 
     def close(self, at_once: bool = False) -> None:
