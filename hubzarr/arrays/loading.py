@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from hubzarr.arrays.handle import Source, open_engine
 from hubzarr.engine import ArrayEngine
-from hubzarr.engine.reading import read_boxes
+from hubzarr.engine.reading import read_boxes, read_gather
 from hubzarr.errors import InvalidError
 from hubzarr.indexing import Transform, apply
 from hubzarr.loaders.source import Field, Stored
@@ -110,20 +110,21 @@ def read_rows(
     out : ndarray, optional
         Where to put them.
     """
+    if out is None:
+        out = np.empty((len(rows), *view.shape[1:]), engine.cells.dtype)
+    if not out.size:
+        return out
     box = view.box
     breaks = np.flatnonzero(np.diff(rows) != 1) + 1
     chunk = engine.cells.chunk_shape[0] if engine.cells.chunk_shape else 1
     touched = np.count_nonzero(np.diff(rows // chunk)) + 1
     # Scattered rows are picked out of their chunks, which costs less than a box for each.
     if box is None or len(box) != len(view.shape) or len(breaks) > 2 * touched:
-        found = engine.read(apply(view, rows))
-        if out is None:
-            return found
-        out[...] = found
-        return out
-    if out is None:
-        out = np.empty((len(rows), *view.shape[1:]), engine.cells.dtype)
-    if not out.size:
+        t = apply(view, rows)
+        if t.box is None:
+            read_gather(engine, t, out)
+        else:
+            out[...] = engine.read(t)
         return out
     begins = [0, *breaks.tolist()]
     ends = [*begins[1:], len(rows)]

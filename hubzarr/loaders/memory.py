@@ -16,7 +16,7 @@ __all__ = ["Memory"]
 ALIGNMENT: Final = 64
 #: Arrays of fewer bytes come from the allocator, which has memory at hand for those.
 LEAST: Final = 1 << 16
-#: Pieces that are kept.
+#: Pieces that are kept by default.
 KEPT: Final = 16
 
 
@@ -25,6 +25,11 @@ class Memory:
 
     The system gives fresh memory page by page, at the first touch, and clears each: for a batch
     of images that takes longer than to copy the images.
+
+    Parameters
+    ----------
+    kept : int
+        Pieces of memory that are used again.
 
     Examples
     --------
@@ -39,14 +44,15 @@ class Memory:
     True
     """
 
-    def __init__(self) -> None:
+    def __init__(self, kept: int = KEPT) -> None:
+        self._kept = kept
         self._pieces: list[npt.NDArray[np.uint8]] = []
         self._lock = threading.Lock()
 
     def empty(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
         """An array of any content."""
         nbytes = math.prod(shape) * dtype.itemsize
-        if dtype.hasobject:
+        if dtype.hasobject or dtype.kind == "T":
             return np.empty(shape, dtype)
         piece = _fresh(nbytes) if nbytes < LEAST else self._piece(nbytes)
         start = -piece.ctypes.data % ALIGNMENT
@@ -61,12 +67,12 @@ class Memory:
                     return self._pieces[number]
             piece = _fresh(nbytes)
             self._pieces.append(piece)
-            if len(self._pieces) > KEPT:
+            if len(self._pieces) > self._kept:
                 del self._pieces[0]  # whoever uses it keeps it
             return piece
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Memory, ()
+        return Memory, (self._kept,)
 
 
 def _fresh(nbytes: int) -> npt.NDArray[np.uint8]:

@@ -128,7 +128,7 @@ class Order:
     --------
     >>> order = Order(Blocks.regular(8, 2), "window", seed=1, epoch=0, window=4)
     >>> order.rows(0, 8).tolist()
-    [3, 4, 5, 2, 1, 6, 0, 7]
+    [4, 5, 7, 2, 6, 3, 1, 0]
     >>> Order(Blocks.regular(8, 2), "none", seed=1, epoch=0, window=4).rows(2, 6).tolist()
     [2, 3, 4, 5]
     """
@@ -174,9 +174,8 @@ class Order:
     @property
     def _ramps(self) -> bool:
         """Whether the first windows are smaller, where that changes no order or only a little."""
-        if self.shuffle == "full":
-            return self.length > self.window  # else parts are read no quicker than the whole
-        return self.shuffle == "none" or self.length >= 4 * self.window
+        # A full shuffle of a single window is read no quicker in parts.
+        return self.shuffle == "none" or self.length > self.window
 
     @cached_property
     def starts(self) -> Numbers:

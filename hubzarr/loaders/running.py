@@ -13,6 +13,7 @@ import numpy.typing as npt
 from hubzarr.loaders.ahead import ahead
 from hubzarr.loaders.assembling import Assembler, Part, Skipped
 from hubzarr.loaders.framework import Framework
+from hubzarr.loaders.memory import Memory
 from hubzarr.loaders.options import Options
 from hubzarr.loaders.order import Blocks, Order
 from hubzarr.loaders.permutation import digest, mixed
@@ -23,7 +24,7 @@ from hubzarr.loaders.windows import Broken, Loaded, Windows, read_column
 __all__ = ["Reading"]
 
 #: Bytes of stored samples in a window, unless the user says how many samples.
-WINDOW_BYTES: Final = 128 << 20
+WINDOW_BYTES: Final = 64 << 20
 #: The same for samples in order.
 AHEAD_BYTES: Final = 32 << 20
 #: Samples in a window at most, by default: their order takes time too.
@@ -52,6 +53,11 @@ class Reading:
     skipped: list[Skipped] = field(default_factory=list)
     kept: dict[Any, Loaded] = field(default_factory=dict)
     _orders: dict[int, Order] = field(default_factory=dict)
+
+    @cached_property
+    def _memory(self) -> Memory:
+        """For windows: the one in use, the next one, and one that is about to be let go."""
+        return Memory(3 * len(self.options.tensors))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Reading, (self.source, self.options, self.to)
@@ -152,7 +158,7 @@ class Reading:
     def _made(self, plan: Plan, skip: int) -> Iterator[tuple[int, Any]]:
         assembler = Assembler(self.source, self.options, self.to, self.skipped)
         background = self.options.prefetch > 0
-        windows = Windows(self.source, plan, assembler.fields, self.kept, background)
+        windows = Windows(self.source, plan, assembler.fields, self.kept, background, self._memory)
         together = TOGETHER if self.options.batch_size is None else 1
         try:
             for first in range(skip, plan.count, together):

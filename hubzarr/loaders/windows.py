@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hubzarr.errors import DamagedError, NotFoundError, SampleError
+from hubzarr.loaders.memory import Memory
 from hubzarr.loaders.source import Field, Source, Stored
 from hubzarr.loaders.steps import Plan
 from hubzarr.threads import Pool, Task, at_once
@@ -60,16 +61,19 @@ class Windows:
         Where a window that holds the whole epoch stays for later epochs.
     ahead : bool
         Read the next window in a thread while one is in use.
+    memory : Memory
+        For rows of arrays.
     """
 
     def __init__(
         self, source: Source, plan: Plan, fields: Sequence[Field], kept: dict[Any, Loaded],
-        ahead: bool,
+        ahead: bool, memory: Memory,
     ) -> None:  # fmt: skip
         self._source = source
         self._plan = plan
         self._fields = fields
         self._kept = kept
+        self._memory = memory
         self._pool = Pool(1, "loader-windows") if ahead and plan.order.count > 1 else None
         # A store that takes its time is asked for all fields at once.
         others = min(len(fields), AT_ONCE) - 1 if source.concurrency > 8 else 0
@@ -134,12 +138,17 @@ class Windows:
     def _reading(self, one: Field, rows: Numbers) -> Task[tuple[Column, Broken]]:
         def work() -> tuple[Column, Broken]:
             broken: Broken = {}
-            return read_column(self._source, one, rows, broken), broken
+            out = None
+            if one.uniform and one.dtype is not None and one.shape is not None:
+                out = self._memory.empty((len(rows), *(n or 0 for n in one.shape)), one.dtype)
+            return read_column(self._source, one, rows, broken, out), broken
 
         return Task(work) if self._aside is None else self._aside.submit(work)
 
 
-def read_column(source: Source, one: Field, rows: Numbers, broken: Broken) -> Column:
+def read_column(
+    source: Source, one: Field, rows: Numbers, broken: Broken, out: npt.NDArray[Any] | None = None
+) -> Column:
     """Samples of a field as they are stored; what can't be read is noted as broken.
 
     Parameters
@@ -149,9 +158,11 @@ def read_column(source: Source, one: Field, rows: Numbers, broken: Broken) -> Co
     rows : ndarray of int64
     broken : dict
         What kept rows from being read, by place among them and name of the field.
+    out : ndarray, optional
+        Where to put rows of an array.
     """
     try:
-        return source.load(one.name, rows)
+        return source.load(one.name, rows, out)
     except (DamagedError, NotFoundError, SampleError) as error:
         if len(rows) < 2:
             if not len(rows):

@@ -548,7 +548,7 @@ def test_a_golden_order():
     found = joined(firsts(numbered(20).batches(6, shuffle=True, seed=1)))
     assert found == [19, 11, 16, 5, 2, 6, 18, 12, 14, 1, 9, 4, 7, 0, 8, 15, 10, 13, 17, 3]
     found = joined(firsts(numbered(60).batches(6, shuffle=True, seed=1, window=16)))
-    assert found[:12] == [41, 20, 4, 27, 56, 5, 16, 40, 26, 17, 55, 21]
+    assert found[:12] == [26, 27, 21, 2, 20, 3, 54, 4, 57, 5, 56, 41]
     found = joined(firsts(numbered(20).batches(6, shuffle="full", seed=1)))
     assert found == [4, 5, 10, 0, 9, 2, 15, 17, 16, 8, 14, 19, 13, 6, 12, 1, 7, 11, 3, 18]
 
