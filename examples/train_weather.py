@@ -180,7 +180,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Train a small network on weather images")
     parser.add_argument("--data", help="folder of class folders; otherwise skies are drawn")
     parser.add_argument("--images", type=int, default=100, help="skies to draw of each kind")
-    parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument("--checkpoint", type=Path, default=Path("weather.pt"))
     parser.add_argument("--every", type=int, default=5, help="steps between checkpoints")
