@@ -189,6 +189,21 @@ def test_tensors_of_transforms_may_be_padded_or_nested(ds):
     assert [one.tolist() for one in nested.unbind()] == [[0], [1, 1], [2, 2, 2]]
 
 
+def test_stacked_tensors_of_any_kind():
+    to = TorchFramework()
+    for dtype in (torch.bfloat16, torch.bool, torch.float64, torch.complex64):
+        parts = [torch.tensor([i, 1]).to(dtype) for i in range(3)]
+        assert torch.equal(to.stack(parts), torch.stack(parts))
+    scalars = [torch.tensor(float(i)) for i in range(3)]
+    assert to.stack(scalars).tolist() == [0, 1, 2]
+    assert to.stack([torch.ones(0, 3)] * 2).shape == (2, 0, 3)
+    assert to.stack([torch.ones(2), torch.ones(2, dtype=torch.int64)]).dtype == torch.float32
+    learned = torch.ones(2, requires_grad=True)
+    assert to.stack([learned, learned]).requires_grad
+    turned = torch.arange(6).reshape(2, 3).t()
+    assert torch.equal(to.stack([turned, turned]), torch.stack([turned, turned]))
+
+
 # -- devices -------------------------------------------------------------------------
 
 

@@ -14,6 +14,7 @@ from hubzarr.errors import InvalidTypeError, UnsupportedError
 from hubzarr.loaders.framework import Framework
 from hubzarr.loaders.torch.leaves import mapped
 from hubzarr.loaders.torch.moving import Mover, has_streams
+from hubzarr.loaders.workers.stacking import stacked
 
 __all__ = ["TorchFramework", "as_tensor", "device_of"]
 
@@ -60,7 +61,7 @@ class TorchFramework(Framework):
 
     def stack(self, values: Sequence[Any]) -> Any:
         """Tensors of one shape as one."""
-        return torch.stack(list(values))
+        return stacked(torch, values, self.empty)
 
     def nested(self, values: Sequence[Any]) -> Any:
         """A nested tensor: jagged if samples differ in the first axis alone, else strided."""

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hubzarr.loaders.framework import Framework
+from hubzarr.loaders.workers.stacking import stacked
 
 __all__ = ["MARGIN", "Nested", "Packed", "WorkerFramework", "pack", "place", "received", "unpack"]
 
@@ -92,7 +93,7 @@ class WorkerFramework(Framework):
 
     def stack(self, values: Sequence[Any]) -> Any:
         """Tensors of one shape as one."""
-        return sys.modules["torch"].stack(list(values))
+        return stacked(sys.modules["torch"], values, self.empty)
 
     def nested(self, values: Sequence[Any]) -> Any:
         """Left to the other process."""
