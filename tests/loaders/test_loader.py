@@ -489,6 +489,10 @@ def test_a_state_of_other_rows_is_refused(ds):
     state = ds[::-1][:30].batches(4).state_dict()
     with pytest.raises(InvalidError, match="order"):
         ds[:30].batches(4).load_state_dict(state)
+    half = len(ds) // 2 // 2 * 2
+    state = ds[: 2 * half][::-1].batches(4).state_dict()
+    with pytest.raises(InvalidError, match="order"):
+        ds[[*range(half, 2 * half), *range(half)]].batches(4).load_state_dict(state)
 
 
 # -- the same everywhere -------------------------------------------------------------------
