@@ -17,6 +17,7 @@ from hubzarr.loaders.torch import TorchFramework, TorchLoader  # noqa: E402
 from hubzarr.loaders.torch import framework as framework_module  # noqa: E402
 from hubzarr.loaders.torch.framework import as_tensor  # noqa: E402
 from hubzarr.loaders.torch.moving import Arriving, arrived  # noqa: E402
+from hubzarr.loaders.workers.packing import WorkerFramework  # noqa: E402
 
 
 @pytest.fixture
@@ -189,8 +190,8 @@ def test_tensors_of_transforms_may_be_padded_or_nested(ds):
     assert [one.tolist() for one in nested.unbind()] == [[0], [1, 1], [2, 2, 2]]
 
 
-def test_stacked_tensors_of_any_kind():
-    to = TorchFramework()
+@pytest.mark.parametrize("to", [TorchFramework(), WorkerFramework(direct=True)])
+def test_stacked_tensors_of_any_kind(to):
     for dtype in (torch.bfloat16, torch.bool, torch.float64, torch.complex64):
         parts = [torch.tensor([i, 1]).to(dtype) for i in range(3)]
         assert torch.equal(to.stack(parts), torch.stack(parts))

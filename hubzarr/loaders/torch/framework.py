@@ -61,7 +61,7 @@ class TorchFramework(Framework):
 
     def stack(self, values: Sequence[Any]) -> Any:
         """Tensors of one shape as one."""
-        return stacked(torch, values, self.empty)
+        return stacked(torch, values, self.empty) if self._pins else torch.stack(list(values))
 
     def nested(self, values: Sequence[Any]) -> Any:
         """A nested tensor: jagged if samples differ in the first axis alone, else strided."""

@@ -25,14 +25,12 @@ def stacked(
         Gives memory for it, of a shape and dtype.
     """
     first = values[0]
-    plain = all(
-        one.dtype == first.dtype and one.device.type == "cpu" and one.layout is torch.strided
-        and not one.requires_grad and not one.is_quantized
-        for one in values
-    )  # fmt: skip
     nbytes = len(values) * first.numel() * first.element_size()
-    if not plain or not nbytes:
+    if not nbytes or len({one.dtype for one in values}) > 1:
         return torch.stack(list(values))
-    memory = torch.from_numpy(empty((nbytes,), np.dtype(np.uint8)))
-    out = memory.view(first.dtype).reshape(len(values), *first.shape)
-    return torch.stack(list(values), out=out)
+    try:
+        memory = torch.from_numpy(empty((nbytes,), np.dtype(np.uint8)))
+        out = memory.view(first.dtype).reshape(len(values), *first.shape)
+        return torch.stack(list(values), out=out)
+    except RuntimeError:  # they need gradients, or are sparse, or on a device
+        return torch.stack(list(values))
