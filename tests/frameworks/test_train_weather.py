@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.realdata import real
+
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 pytest.importorskip("PIL", reason="Pillow is not installed")
 
@@ -84,6 +86,16 @@ def test_it_learns(undisturbed: list[str]) -> None:
     found = re.search(r"accuracy ([\d.]+)%; 128 images, each once$", undisturbed[-1])
     assert found is not None, undisturbed[-1]
     assert float(found[1]) > 60  # 25 by chance
+
+
+def test_it_learns_from_photographs(tmp_path: Path) -> None:
+    """Two sizes, some of them grey."""
+    photographs = str(real("images/weather4"))
+    status, printed = run(tmp_path, *SMALL, "--data", photographs)
+    assert status == 0, printed
+    found = re.search(r"accuracy ([\d.]+)%; 288 images, each once$", epochs(printed)[-1])
+    assert found is not None, printed
+    assert float(found[1]) > 55  # 25 by chance, some 85 here
 
 
 def test_kill_and_resume(
