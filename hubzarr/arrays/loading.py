@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import pickle
+from collections.abc import Hashable
 from functools import cached_property
 from typing import Any, Final
 
@@ -56,6 +58,11 @@ class ArraySource:
         kind = "text" if cells.dtype.kind in "OUT" else "array"
         nbytes = math.prod(shape) * cells.dtype.itemsize
         return [Field("values", kind, cells.dtype, shape, True, nbytes)]
+
+    @property
+    def identity(self) -> Hashable:
+        """The array, its commit, and what the view selects."""
+        return self._handle.key, pickle.dumps(self._view)
 
     def __len__(self) -> int:
         return self._view.shape[0]

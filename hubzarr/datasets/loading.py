@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from functools import cached_property
 from typing import Any, Final
 
@@ -78,6 +78,14 @@ class TensorsSource:
     def fields(self) -> list[Field]:
         """The tensors."""
         return [_field(name, entry, self._column(name)) for name, entry in self._entries.items()]
+
+    @cached_property
+    def identity(self) -> Hashable:
+        """The dataset, its commit, and the rows."""
+        chosen = self._chosen
+        if not isinstance(chosen, range):
+            return self._handle.key, tuple(self._paths.items()), chosen.tobytes()
+        return self._handle.key, tuple(self._paths.items()), chosen
 
     def __len__(self) -> int:
         return len(self._chosen)

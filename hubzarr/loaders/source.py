@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -66,6 +66,10 @@ class Source(Protocol):
     @property
     def commit(self) -> str:
         """What tells this state of the data from others."""
+
+    @property
+    def identity(self) -> Hashable:
+        """What is equal only for sources of the same rows of the same data."""
 
     @property
     def single(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -11,6 +12,7 @@ import numpy.typing as npt
 
 from hubzarr.errors import DamagedError, NotFoundError, SampleError
 from hubzarr.loaders.memory import Memory
+from hubzarr.loaders.recent import recent_windows
 from hubzarr.loaders.source import Field, Source, Stored
 from hubzarr.loaders.steps import Plan
 from hubzarr.threads import Pool, Task, at_once
@@ -46,6 +48,16 @@ class Loaded:
     slots: Numbers
     columns: dict[str, Column]
     broken: Broken = field(default_factory=dict)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the columns take, about."""
+        return sum(
+            column.nbytes
+            if isinstance(column, np.ndarray)
+            else sum(len(data) if isinstance(data, bytes | memoryview) else 0 for data, _ in column)
+            for column in self.columns.values()
+        )
 
 
 class Windows:
@@ -113,18 +125,29 @@ class Windows:
         window = order.at(number)
         picks = window.picks[self._plan.wanted(number)]
         whole = len(picks) == len(window.rows)
-        key = tuple(f.name for f in self._fields)
         if whole and order.count == 1:
-            found = self._kept.get(key)
-            if found is None:
-                found = self._kept[key] = self._read(window.rows, np.arange(len(picks)))
-            return found
+            return self._all(window.rows)
         if whole:
             return self._read(window.rows, np.arange(len(picks)))
         slots = np.full(len(window.rows), -1, np.int64)
         chosen = np.unique(picks)
         slots[chosen] = np.arange(len(chosen))
         return self._read(window.rows[chosen], slots)
+
+    def _all(self, rows: Numbers) -> Loaded:
+        """The one window of an epoch, which need not be read for each epoch or loader."""
+        names = tuple(one.name for one in self._fields)
+        found = self._kept.get(names)
+        if found is not None:
+            return found
+        key = (self._source.identity, names, hashlib.sha256(rows.tobytes()).digest())
+        found = recent_windows.get(key)
+        if found is None:
+            found = self._read(rows, np.arange(len(rows)))
+            if not found.broken:  # what is broken may be mended
+                recent_windows.put(key, found, found.nbytes)
+        self._kept[names] = found
+        return found
 
     def _read(self, rows: Numbers, slots: Numbers) -> Loaded:
         loaded = Loaded(rows, slots, {})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import shutil
 import threading
 import tracemalloc
 from itertools import islice
@@ -14,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import hubzarr as hub
-from hubzarr.errors import HubzarrError, InvalidError, InvalidTypeError, NotFoundError
+from hubzarr.errors import DamagedError, HubzarrError, InvalidError, InvalidTypeError, NotFoundError
 from hubzarr.loaders.ahead import ahead
 from tests.loaders.support import (
     firsts,
@@ -561,3 +562,30 @@ def test_readings_go_to_other_processes(ds):
     reading = pickle.loads(pickle.dumps(ds.batches(7, shuffle=True)._reading))
     again = [batch for _, batch in reading.batches(0)]
     assert firsts(again) == firsts(ds.batches(7, shuffle=True))
+
+
+# -- loaders made anew -----------------------------------------------------------------------
+
+
+def test_a_loader_made_anew_reads_nothing_again(tmp_path):
+    """Of data that one window holds, as validation sets often are."""
+    ds = hub.empty(str(tmp_path / "small"))
+    ds.create_tensor("x").extend(np.arange(200).reshape(100, 2))
+    ds.create_tensor("label", htype="text").extend([str(i) for i in range(100)])
+    ds.commit("first")
+    before = [batch["label"] for batch in ds.batches(10, shuffle=True)]
+    shutil.rmtree(tmp_path / "small" / "data")
+    again = ds.batches(10, shuffle=True)
+    assert [batch["label"] for batch in again] == before
+    with pytest.raises(DamagedError):
+        next(iter(ds[1:].batches(10)))  # other rows
+
+
+def test_a_loader_made_anew_sees_what_was_written():
+    ds = hub.empty("tests/made_anew")
+    ds.create_tensor("x").extend([1, 2, 3])
+    assert next(iter(ds.batches(3)))["x"].tolist() == [1, 2, 3]
+    ds.x[0] = 7
+    assert next(iter(ds.batches(3)))["x"].tolist() == [7, 2, 3]
+    assert next(iter(ds[::-1].batches(3)))["x"].tolist() == [3, 2, 7]
+    assert next(iter(ds[1:].batches(3)))["x"].tolist() == [2, 3]
