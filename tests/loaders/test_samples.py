@@ -127,7 +127,7 @@ def test_memory_of_any_shape_and_dtype(shape, dtype):
     assert array.flags.writeable
     array[...] = np.zeros((), dtype)
     if dtype != "O":
-        assert array.ctypes.data % 64 == 0
+        assert not array.size or array.ctypes.data % 64 == 0  # nothing lies nowhere
 
 
 def test_batches_that_are_kept_stay_as_they_are():
