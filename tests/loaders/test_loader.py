@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import hubzarr as hub
+from hubzarr.engine.cache import shared_cache
 from hubzarr.errors import DamagedError, HubzarrError, InvalidError, InvalidTypeError, NotFoundError
 from hubzarr.loaders.ahead import ahead
 from tests.loaders.support import (
@@ -575,6 +576,7 @@ def test_a_loader_made_anew_reads_nothing_again(tmp_path):
     ds.commit("first")
     before = [batch["label"] for batch in ds.batches(10, shuffle=True)]
     shutil.rmtree(tmp_path / "small" / "data")
+    shared_cache.clear()
     again = ds.batches(10, shuffle=True)
     assert [batch["label"] for batch in again] == before
     with pytest.raises(DamagedError):
