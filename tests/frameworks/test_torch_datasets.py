@@ -162,6 +162,17 @@ def test_epochs_of_workers_that_stay(ds):
         data.set_epoch(-1)
 
 
+def test_epochs_of_several_numbers_of_workers(ds):
+    """Also of workers that did not go through the epochs before, such as a look at one batch."""
+    loader = ds.pytorch(10, tensors=["x"], shuffle=True)
+    expected = [_rows(loader) for _ in range(6)]
+    data = IterableDataset(ds, 10, tensors=["x"], shuffle=True)
+    assert next(iter(data))["x"].tolist() == expected[0][0]
+    for epoch, workers in enumerate([2, 1, 2, 0, 2], 1):
+        mine = DataLoader(data, batch_size=None, num_workers=workers)
+        assert _rows(mine) == expected[epoch], workers
+
+
 def test_samples_in_order(ds):
     data = IterableDataset(ds, None, tensors=["x", "text"])
     mine = DataLoader(data, batch_size=8, num_workers=2)

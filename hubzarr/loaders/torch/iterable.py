@@ -6,22 +6,27 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import torch
+import torch.distributed
 import torch.utils.data
 
 from hubzarr.errors import InvalidError
 from hubzarr.loaders.methods import Loading
 from hubzarr.loaders.options import checked
+from hubzarr.loaders.permutation import mixed
 from hubzarr.loaders.running import Reading
 from hubzarr.loaders.state import resumed, state_of
 from hubzarr.loaders.torch.framework import TorchFramework
-from hubzarr.loaders.torch.ranks import rank_and_world
+from hubzarr.loaders.torch.ranks import rank_and_world, with_rank
 
 __all__ = ["IterableDataset"]
 
 #: Workers of a loader, at most.
 _WORKERS: Final = 1024
-#: Of the numbers that are kept for each worker.
-_EPOCH, _POSITION, _SKIP = range(3)
+#: Of the numbers that are kept for each worker: what comes next (with the mark of the loop over
+#: a ``DataLoader`` that it was set in), and the epoch with which that loop began.
+_NEXT, _POSITION, _SKIP, _FIRST = range(4)
+#: Bits of an epoch; those above it are the mark.
+_EPOCH_BITS: Final = 32
 
 
 class IterableDataset(torch.utils.data.IterableDataset):  # type: ignore[misc]
@@ -46,21 +51,52 @@ class IterableDataset(torch.utils.data.IterableDataset):  # type: ignore[misc]
         source = data._source()
         given = {"batch_size": batch_size, **options, **rank_and_world(options)}
         self._reading = Reading(source, checked(source, given), TorchFramework())
+        self._has_ranks = options.get("rank") is not None
         # A column for each worker, in memory that they share with this process: whoever runs
         # through an epoch notes in it which one comes next, and reads what is set here.
-        self._next = torch.zeros(3, _WORKERS, dtype=torch.int64).share_memory_()
+        self._next = torch.zeros(4, _WORKERS, dtype=torch.int64).share_memory_()
         self._now = (0, 0)
         self._given = 0
 
+    def __getstate__(self) -> dict[str, Any]:
+        self._settle_ranks()  # workers that are spawned can't tell
+        return self.__dict__
+
+    def _settle_ranks(self) -> None:
+        known = torch.distributed.is_available() and torch.distributed.is_initialized()
+        if known and not self._has_ranks:
+            self._reading = with_rank(self._reading)
+
     def __len__(self) -> int:
+        self._settle_ranks()
         return self._reading.steps().count
 
     def __iter__(self) -> Iterator[Any]:
         worker, workers = _worker()
-        epoch, position, skip = self._next[:, worker].tolist()
-        self._next[:, worker] = torch.tensor([epoch + 1, 0, 0])
+        epoch, position, skip = self._begun(worker)
         self._now, self._given = (epoch, position), skip
         return self._loop(epoch, position, worker, workers)
+
+    def _begun(self, worker: int) -> tuple[int, int, int]:
+        """Epoch, position and batches to leave out of an iteration that begins."""
+        mark = _mark()
+        notes = self._next[_NEXT].tolist()
+        marks = [note >> _EPOCH_BITS for note in notes]
+        epochs = [note & ((1 << _EPOCH_BITS) - 1) for note in notes]
+        if mark and marks[worker] == mark:
+            epoch = epochs[worker]
+        elif mark and mark in marks:  # another worker was quicker
+            epoch = int(self._next[_FIRST, marks.index(mark)])
+        else:
+            # Not every worker, and maybe none of this loop, has gone through the epochs so far.
+            epoch = max(epochs)
+        position, skip = self._next[[_POSITION, _SKIP], worker].tolist()
+        if epoch != epochs[worker]:
+            position = skip = 0
+        if marks[worker] != mark:
+            self._next[_FIRST, worker] = epoch
+        self._set(worker if mark else slice(None), epoch + 1, 0, 0, mark)
+        return epoch, position, skip
 
     def _loop(self, epoch: int, position: int, worker: int, workers: int) -> Iterator[Any]:
         batches = self._reading.batches(epoch, position, worker, workers, skip=self._given)
@@ -114,14 +150,22 @@ class IterableDataset(torch.utils.data.IterableDataset):  # type: ignore[misc]
                 "states fit any number"
             )
         self._reading, epoch, position = resumed(self._reading, state)
-        here = torch.utils.data.get_worker_info() is not None
-        self._set(worker if here else slice(None), epoch, position, skip)
+        mark = _mark()
+        self._next[_FIRST, worker] = epoch
+        self._set(worker if mark else slice(None), epoch, position, skip, mark)
         self._now, self._given = (epoch, position), skip
 
-    def _set(self, workers: Any, epoch: int, position: int, skip: int) -> None:
-        self._next[_EPOCH, workers] = epoch
+    def _set(self, workers: Any, epoch: int, position: int, skip: int, mark: int = 0) -> None:
         self._next[_POSITION, workers] = position
         self._next[_SKIP, workers] = skip
+        # Other workers look at this while it is set: epoch and mark are one number.
+        self._next[_NEXT, workers] = mark << _EPOCH_BITS | epoch
+
+
+def _mark() -> int:
+    """A number that workers of one loop over a ``DataLoader`` share; 0 in no worker."""
+    info = torch.utils.data.get_worker_info()
+    return 0 if info is None else 1 + mixed(info.seed - info.id, info.num_workers) % (2**31 - 1)
 
 
 def _worker() -> tuple[int, int]:
