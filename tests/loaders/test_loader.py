@@ -572,13 +572,12 @@ def test_a_loader_made_anew_reads_nothing_again(tmp_path):
     """Of data that one window holds, as validation sets often are."""
     ds = hub.empty(str(tmp_path / "small"))
     ds.create_tensor("x").extend(np.arange(200).reshape(100, 2))
-    ds.create_tensor("label", htype="text").extend([str(i) for i in range(100)])
     ds.commit("first")
-    before = [batch["label"] for batch in ds.batches(10, shuffle=True)]
+    before = [batch["x"].tolist() for batch in ds.batches(10, shuffle=True)]
     shutil.rmtree(tmp_path / "small" / "data")
     shared_cache.clear()
     again = ds.batches(10, shuffle=True)
-    assert [batch["label"] for batch in again] == before
+    assert [batch["x"].tolist() for batch in again] == before
     with pytest.raises(DamagedError):
         next(iter(ds[1:].batches(10)))  # other rows
 
