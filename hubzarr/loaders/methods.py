@@ -133,7 +133,8 @@ class Loading:
         multiprocessing_context : str, optional
             How workers start: "fork", "spawn" or "forkserver"; PyTorch's default otherwise.
         rank, world_size : int, optional
-            By default those of ``torch.distributed``, or of the environment that torchrun sets.
+            By default those of ``torch.distributed``, or of the environment that torchrun sets,
+            when a loop begins.
         **options
             All others of `batches`.
 

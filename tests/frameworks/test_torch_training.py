@@ -18,6 +18,8 @@ from tests.frameworks import torch_cases as cases
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 
+from hubzarr.loaders.torch import IterableDataset  # noqa: E402
+
 fork = multiprocessing.get_context("fork")
 
 
@@ -101,6 +103,34 @@ def test_killed_and_resumed_on_other_ranks(tmp_path, world):
         seen += [i for batch in batches for i in batch["x"].tolist()]
     assert sorted(seen) == list(range(103))
     assert [loader.epoch for loader in loaders] == [1] * world
+
+
+def _made_before_its_rank_is_known(rank, world, folder):
+    loader = hub.load("torch/cases").pytorch(10, tensors=["x"], shuffle=True)
+    data = IterableDataset(hub.load("torch/cases"), 10, tensors=["x"], shuffle=True)
+    alone = hub.load("torch/cases").pytorch(10, tensors=["x"], rank=0, world_size=1)
+    before = len(loader)
+    torch.distributed.init_process_group(
+        "gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=world
+    )
+    if (before, len(loader), len(alone)) != (11, 6, 11):
+        os._exit(3)
+    rows = [i for batch in loader for i in batch["x"].tolist()]
+    for context in ("fork", "spawn"):
+        data.set_epoch(0)
+        mine = torch.utils.data.DataLoader(
+            data, batch_size=None, num_workers=1, multiprocessing_context=context
+        )
+        if [i for batch in mine for i in batch["x"].tolist()] != rows:
+            os._exit(4)
+    (folder / f"rows-{rank}").write_text(" ".join(map(str, rows)))
+    torch.distributed.destroy_process_group()
+
+
+def test_ranks_that_are_known_late(tmp_path):
+    cases.dataset()
+    assert _processes(_made_before_its_rank_is_known, 2, 2, tmp_path) == [0, 0]
+    assert sorted(_rows_in(tmp_path)) == list(range(103))
 
 
 # -- Accelerate ----------------------------------------------------------------------

@@ -72,6 +72,7 @@ class IterableDataset(torch.utils.data.IterableDataset):  # type: ignore[misc]
         return self._reading.steps().count
 
     def __iter__(self) -> Iterator[Any]:
+        self._settle_ranks()
         worker, workers = _worker()
         epoch, position, skip = self._begun(worker)
         self._now, self._given = (epoch, position), skip

@@ -14,7 +14,7 @@ from hubzarr.loaders.running import Reading
 from hubzarr.loaders.source import Source
 from hubzarr.loaders.torch.framework import TorchFramework, device_of
 from hubzarr.loaders.torch.moving import arrived, has_streams
-from hubzarr.loaders.torch.ranks import rank_and_world
+from hubzarr.loaders.torch.ranks import rank_and_world, with_rank
 from hubzarr.loaders.workers import WorkerPool
 
 __all__ = ["TorchLoader", "load"]
@@ -61,13 +61,24 @@ class TorchLoader(Loader):
         super().__init__(source, checked(source, rest, also=_OWN), to)
         useful = self._begin is not None or has_work_for_workers(source, self.options)
         self.num_workers = workers if useful else 0
+        self._has_ranks = given.get("rank") is not None
         self._idle: list[WorkerPool] = []
         self._used_for: Reading | None = None
         self._finalizer = weakref.finalize(self, _close, self._idle)
 
+    def __len__(self) -> int:
+        self._settle_ranks()
+        return super().__len__()
+
+    def _settle_ranks(self) -> None:
+        """Take over the rank of this process, which some trainers settle late."""
+        if not self._has_ranks:
+            self._reading = with_rank(self._reading)
+
     # -- batches -----------------------------------------------------------------
 
     def _batches(self, epoch: int, position: int) -> Iterator[tuple[int, Any]]:
+        self._settle_ranks()
         made = self._made(epoch, position)
         if not has_streams(self.device):
             return made

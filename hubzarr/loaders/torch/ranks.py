@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch.distributed
 
 from hubzarr.errors import InvalidError
+from hubzarr.loaders.running import Reading
 
-__all__ = ["rank_and_world"]
+__all__ = ["rank_and_world", "with_rank"]
 
 
 def rank_and_world(given: Mapping[str, Any]) -> dict[str, int]:
@@ -47,3 +49,12 @@ def rank_and_world(given: Mapping[str, Any]) -> dict[str, int]:
             "as torchrun sets them: unset them, or give rank= and world_size="
         ) from None
     return {"rank": rank, "world_size": world}
+
+
+def with_rank(reading: Reading) -> Reading:
+    """The reading with the rank that this process has now: some trainers settle it late."""
+    now = rank_and_world({})
+    if (now["rank"], now["world_size"]) == (reading.options.rank, reading.options.world_size):
+        return reading
+    options = replace(reading.options, rank=now["rank"], world_size=now["world_size"])
+    return Reading(reading.source, options, reading.to)
