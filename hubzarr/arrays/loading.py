@@ -21,7 +21,7 @@ from hubzarr.loaders.source import Field, Stored
 __all__ = ["ArraySource", "block_rows", "read_rows"]
 
 #: Bytes as stored that are worth one request of their own.
-BLOCK_BYTES: Final = 1 << 20
+BLOCK_BYTES: Final = 256 << 10
 
 
 class ArraySource:
