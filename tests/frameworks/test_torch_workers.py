@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import multiprocessing
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,7 +17,13 @@ import numpy as np
 import pytest
 
 import hubzarr as hub
-from hubzarr.errors import InvalidError, InvalidTypeError, SampleError, TransformError
+from hubzarr.errors import (
+    InvalidError,
+    InvalidTypeError,
+    NotFoundError,
+    SampleError,
+    TransformError,
+)
 from tests.frameworks import torch_cases as cases
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
@@ -225,6 +232,17 @@ def test_damaged_samples_name_tensor_and_row(tmp_path):
     assert [len(batch["photo"]) for batch in loader] == [2, 2]
     ((row, tensor, error),) = loader.skipped
     assert (row, tensor, type(error)) == (4, "photo", SampleError)
+
+
+@pytest.mark.parametrize("context", ["fork", "spawn"])
+def test_data_that_is_gone(tmp_path, context):
+    ds = hub.empty(f"file://{tmp_path}/data")
+    ds.create_tensor("x").extend(np.arange(20))
+    loader = ds.pytorch(4, num_workers=2, multiprocessing_context=context)
+    shutil.rmtree(tmp_path / "data")
+    with pytest.raises(NotFoundError, match="gone"):
+        all_of(loader)
+    loader.close()
 
 
 def test_workers_that_end_are_told_about(ds):

@@ -11,7 +11,7 @@ import threading
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
 from itertools import islice
 from multiprocessing import parent_process
@@ -157,9 +157,7 @@ class _Worker:
         self._stopped = False
         job, error = self._job, self._failed
         _seed(job, run)
-        made: Any = self._reading.batches(
-            run.epoch, run.position, job.worker, job.workers, ahead_by=0
-        )
+        made = self._batches(run)
         while error is None:
             slot = self._slot()
             if slot is None:
@@ -179,6 +177,13 @@ class _Worker:
             note = f"In worker {job.worker}:\n{led}"
             end = end._replace(error=portable(error), note=note)
         self._send(end)
+
+    def _batches(self, run: Run) -> Generator[Any]:
+        """An epoch; it is begun, and the data opened, with the first batch."""
+        job = self._job
+        yield from self._reading.batches(
+            run.epoch, run.position, job.worker, job.workers, ahead_by=0
+        )
 
     def _packed(self, made: Iterator[Any], slot: int) -> tuple[Packed, list[Any], int] | None:
         """The next batch, or some samples."""
