@@ -423,7 +423,8 @@ class Session:
         with self.lock:
             if self.in_transaction:  # else this is a fork of the process that began it
                 self.in_transaction = False
-                self.commit(message)
+                if message is not None or self.dirty:
+                    self.commit(message)
 
     def background_sync(self) -> bool:
         """Commit what was written; False after an error, which waits for the user's next call."""
