@@ -75,7 +75,7 @@ class Loader:
 
     def __len__(self) -> int:
         """Batches (of `batch_size` None: samples) of a whole epoch for this rank."""
-        return self._reading.steps().count
+        return self._reading.steps().of_rank(self.options.rank)
 
     def __repr__(self) -> str:
         options = self.options

@@ -68,6 +68,16 @@ class Steps:
         full, rest = divmod(self.length - self.start, self.size)
         return full - 1 if full and self._short(rest) else full
 
+    def of_rank(self, rank: int) -> int:
+        """Number of steps in which a rank has samples.
+
+        It is one less than all where fewer samples are left than there are ranks.
+        """
+        if not self.count:
+            return 0
+        first, last = self.bounds(self.count - 1)
+        return self.count - (not len(_share(last - first, rank, self.world)))
+
     def _short(self, rest: int) -> bool:
         """Whether a rest is so small that a rank would get none, and wait for others in vain."""
         return 0 < rest < self.world and self.batch > 1 and not (self.drop_last or self.pad)
@@ -140,9 +150,8 @@ class Plan:
         # read all blocks. Which step they belong to does not change by that.
         windows, picks = self.order.places(positions)
         by_place = np.lexsort((picks, windows))
-        share = slice(len(positions) * self.rank // world,
-                      len(positions) * (self.rank + 1) // world)  # fmt: skip
-        return positions[np.sort(by_place[share])]
+        share = _share(len(positions), self.rank, world)
+        return positions[np.sort(by_place[share.start : share.stop])]
 
     def wanted(self, window: int) -> npt.NDArray[np.bool_]:
         """Which positions of a window this reader will take."""
@@ -191,6 +200,12 @@ class Plan:
         places = firsts[:, None] + np.arange(size)
         if world == 1:
             return places
-        share = slice(size * self.rank // world, size * (self.rank + 1) // world)
-        by_pick = np.argsort(self.order.at(window).picks[places], axis=1)[:, share]
+        share = _share(size, self.rank, world)
+        by_pick = np.argsort(self.order.at(window).picks[places], axis=1)
+        by_pick = by_pick[:, share.start : share.stop]
         return firsts[:, None] + by_pick
+
+
+def _share(count: int, rank: int, world: int) -> range:
+    """Which samples of a step a rank gets, in the order of where they are stored."""
+    return range(count * rank // world, count * (rank + 1) // world)

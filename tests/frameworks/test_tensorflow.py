@@ -330,6 +330,15 @@ def test_ranks_share_the_samples(ds):
     assert sorted(y for part in parts for y in rows(part)) == list(range(50))
 
 
+def test_ranks_without_a_sample_of_the_last_step(ds):
+    """TensorFlow is told how many batches there are, and raises if there are fewer."""
+    parts = [ds.tensorflow(1, tensors=["x"], rank=rank, world_size=4) for rank in range(4)]
+    counts = [len(list(part)) for part in parts]
+    assert counts == [len(part) for part in parts]
+    assert sum(counts) == len(ds)
+    assert len(set(counts)) == 2
+
+
 def test_distributed_by_a_strategy(ds):
     strategy = tf.distribute.get_strategy()
 

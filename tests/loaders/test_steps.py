@@ -13,6 +13,7 @@ from hubzarr.loaders.order import Blocks, Order
 from hubzarr.loaders.steps import Plan, Steps
 
 SHUFFLES = ("none", "window", "full")
+ENDS = [{}, {"drop_last": True}, {"pad": True}]
 
 
 @st.composite
@@ -172,11 +173,19 @@ def test_the_last_steps_share_when_few_are_left():
     assert Steps(17, 4, 2, drop_last=True).count == 2
 
 
-@pytest.mark.parametrize("end", [{}, {"drop_last": True}, {"pad": True}])
+@given(order=orders(), batch=batches, world=worlds, end=st.sampled_from(ENDS))
+def test_ranks_know_how_many_batches_they_have(order, batch, world, end):
+    steps = Steps(order.length, batch, world, **end)
+    taken = rest_of(order, steps)
+    for rank in range(world):
+        assert steps.of_rank(rank) == sum(bool(parts[rank]) for parts in taken)
+
+
+@pytest.mark.parametrize("end", ENDS)
 def test_no_samples_no_steps(end):
     assert Steps(0, 4, 2, **end).count == 0
     assert Steps(10, 4, 2, start=10, **end).count == 0
-    assert Steps(0, 4, 2, **end).consumed(0) == 0
+    assert Steps(0, 4, 2, **end).consumed(0) == Steps(0, 4, 2, **end).of_rank(1) == 0
     order = Order(Blocks.regular(0, 4), "window", 0, 0, 4)
     assert order.count == 0
     assert Plan(order, Steps(0, 4, 2, **end), 1).count == 0

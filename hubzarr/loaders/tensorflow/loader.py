@@ -125,7 +125,8 @@ class TensorflowLoader(Loader):
             It is of other data or another order; or this loader's dataset has told TensorFlow
             already how many batches it has, and they would become fewer.
         """
-        if self._counted and isinstance(state, Mapping) and state.get("position"):
+        given: Any = state
+        if self._counted and isinstance(given, Mapping) and given.get("position"):
             raise InvalidError(
                 "this dataset has told TensorFlow how many batches it has, which would become "
                 "fewer: make another one by ds.tensorflow(..., state=state)"

@@ -69,7 +69,7 @@ class IterableDataset(torch.utils.data.IterableDataset):  # type: ignore[misc]
 
     def __len__(self) -> int:
         self._settle_ranks()
-        return self._reading.steps().count
+        return self._reading.steps().of_rank(self._reading.options.rank)
 
     def __iter__(self) -> Iterator[Any]:
         self._settle_ranks()
