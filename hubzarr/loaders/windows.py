@@ -24,6 +24,8 @@ type Column = npt.NDArray[Any] | list[Stored]
 #: What kept samples from being read, by place in the columns and field.
 type Broken = dict[tuple[int, str], Exception]
 
+#: Workers that may each keep a window that holds the whole epoch.
+FEW: Final = 4
 #: Fields that are asked for at once.
 AT_ONCE: Final = 8
 
@@ -125,7 +127,9 @@ class Windows:
         window = order.at(number)
         picks = window.picks[self._plan.wanted(number)]
         whole = len(picks) == len(window.rows)
-        if whole and order.count == 1:
+        # A few workers read all of it, too: what each of them needs is another part each epoch.
+        few = 1 < self._plan.workers <= FEW and self._plan.steps.world == 1
+        if order.count == 1 and (whole or few):
             return self._all(window.rows)
         if whole:
             return self._read(window.rows, np.arange(len(picks)))
