@@ -37,6 +37,10 @@ class Samples:
         False: the stored bytes of samples that are kept one by one, such as images.
     return_index : bool
         Add ``"index"``: number of the row in the dataset.
+    form : {"dict", "tuple"}
+        Of a sample.
+    to : Framework, optional
+        What samples are made of: NumPy arrays by default.
 
     Examples
     --------
@@ -53,13 +57,14 @@ class Samples:
         self, data: Loadable, *, tensors: Sequence[str] | None = None,
         transform: Callable[[Any], Any] | Mapping[str, Callable[[Any], Any]] | None = None,
         decode: bool | Mapping[str, bool] = True, return_index: bool = False,
+        form: str = "dict", to: Framework | None = None,
     ) -> None:  # fmt: skip
         source = source_of(data)
         given = {
             "batch_size": None, "tensors": tensors, "transform": transform, "decode": decode,
-            "return_index": return_index,
+            "return_index": return_index, "form": form,
         }  # fmt: skip
-        self._reading = Reading(source, checked(source, given), Framework())
+        self._reading = Reading(source, checked(source, given), to or Framework())
 
     @property
     def options(self) -> Options:
@@ -94,7 +99,9 @@ class Samples:
         found = found.astype(np.int64)
         wrong = (found < -length) | (found >= length)
         if wrong.any():
-            raise OutOfBoundsError(f"no sample {int(found[wrong][0])}: there are {length}")
+            raise OutOfBoundsError(
+                f"no sample {int(found[wrong][0])}: there are {length}, numbered from 0"
+            )
         return np.where(found < 0, found + length, found)
 
     def __repr__(self) -> str:

@@ -43,13 +43,13 @@ def test_samples_by_number(ds):
     assert [one["x"].item() for one in data.__getitems__([5, -103, 5, 99])] == [5, 0, 5, 99]
     assert data.__getitems__([]) == []
     assert hub.loaders.torch.MapDataset is MapDataset
-    assert repr(data) == "<hubzarr.MapDataset 103 samples of x, image, text, ragged>"
+    assert repr(data).startswith("<hubzarr.MapDataset 103 samples of x, image, text, ragged ")
 
 
 def test_numbers_outside(ds):
     data = MapDataset(ds)
     for number in (103, -104):
-        with pytest.raises(OutOfBoundsError, match=f"sample {number} of 103"):
+        with pytest.raises(OutOfBoundsError, match=f"no sample {number}: there are 103"):
             data[number]
     assert sum(1 for _ in MapDataset(ds[:5])) == 5  # a loop ends by IndexError
 
