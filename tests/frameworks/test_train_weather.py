@@ -98,6 +98,7 @@ def test_it_learns_from_photographs(tmp_path: Path) -> None:
     assert float(found[1]) > 55  # 25 by chance, some 85 here
 
 
+@pytest.mark.timeout(300)  # one process after the other imports PyTorch
 def test_kill_and_resume(
     undisturbed: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
