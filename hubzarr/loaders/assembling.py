@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -104,6 +104,8 @@ class Assembler:
             skips = chosen is not None and self._options.on_error == "skip"
             places = chosen.tolist() if chosen is not None and skips else range(len(numbers))
             return list(zip(places, self._apart(columns, len(numbers)), strict=True))
+        if self._options.collate is not None:
+            return self._to.finish(self._to.convert(self._collated(columns, numbers)))
         listed = numbers.tolist()
         found = {name: self._value(name, c, listed) for name, c in columns.items()}
         return self._to.finish(self._formed(found))
@@ -146,6 +148,7 @@ class Assembler:
         dtype, transform = one.dtype or np.dtype("u1"), self._options.transform
         # Not the framework's memory where a transform or Python comes between.
         between = callable(transform) or (isinstance(transform, Mapping) and one.name in transform)
+        between = between or self._options.collate is not None
         memory = self._between if between or one.kind == "text" else self._to
         out = memory.empty(shape, dtype)
         for loaded, places, at in batch.parts:
@@ -187,7 +190,8 @@ class Assembler:
         options = self._options
         if (
             one.kind != "array" or one.dtype is None or one.cost == "store" or batch.errors
-            or options.transform is not None or options.batch_size is None
+            or options.transform is not None or options.collate is not None
+            or options.batch_size is None
             or options.how(one.name) not in ("stack", "pad")
         ):  # fmt: skip
             return None
@@ -234,10 +238,7 @@ class Assembler:
                 return {first: _applied(function, columns[first])(i)}
             made = _applied(function, [{name: c[i] for name, c in columns.items()}])(0)
             if not isinstance(made, Mapping):
-                raise TransformError(
-                    f"transform gave {type(made).__name__}, expected a dict of values by name, "
-                    "such as the one that it got"
-                )
+                raise TransformError(f"transform gave {type(made).__name__}, {_EXPECTED}")
             return made
 
         made = self._each(work, batch, None, "cpu")
@@ -282,6 +283,21 @@ class Assembler:
             return next(iter(batch.values()))
         return tuple(batch.values()) if self._options.form == "tuple" else batch
 
+    def _collated(self, columns: Mapping[str, Any], numbers: Numbers) -> Any:
+        """What the user's function makes of the samples."""
+        collate: Any = self._options.collate
+        samples = [
+            self._formed({name: column[i] for name, column in columns.items()})
+            for i in range(len(numbers))
+        ]
+        try:
+            return collate(samples)
+        except Exception as error:
+            raise TransformError(
+                f"collate failed for a batch of {len(samples)} samples, rows {numbers[0]} to "
+                f"{numbers[-1]}: {type(error).__name__}: {error}"
+            ) from error
+
     def _apart(self, columns: Mapping[str, Any], count: int) -> list[Any]:
         """Samples one by one."""
         convert = self._to.convert
@@ -291,6 +307,9 @@ class Assembler:
             )
             for i in range(count)
         ]
+
+
+_EXPECTED: Final = "expected a dict of values by name, such as the one that it got (form='tuple' makes tuples of it)"
 
 
 def _note_broken(name: str, part: Part, batch: _Batch) -> None:
@@ -308,11 +327,14 @@ def _applied(function: Callable[[Any], Any], values: Any) -> Callable[[int], Any
     def work(i: int) -> Any:
         value = values[i]
         try:
-            return function(value)
+            found = function(value)
         except Exception as error:
             if isinstance(error, HubzarrError):
                 raise TransformError(str(error)) from error
             raise TransformError(f"{type(error).__name__}: {error}") from error
+        if found is None and value is not None:
+            raise TransformError("transform gave None: does it return what it made?")
+        return found
 
     return work
 

@@ -36,6 +36,7 @@ class Loading:
         ragged: str | Mapping[str, str] = "stack",
         fill: Any = 0,
         transform: Callable[[Any], Any] | Mapping[str, Callable[[Any], Any]] | None = None,
+        collate: Callable[[list[Any]], Any] | None = None,
         decode: bool | Mapping[str, bool] = True,
         return_index: bool = False,
         form: str = "dict",
@@ -75,6 +76,9 @@ class Loading:
         transform : callable or mapping, optional
             A function from a sample (a dict, or the value of a single array) to another, or
             functions of a tensor's samples by name. It is called in several threads.
+        collate : callable, optional
+            A function that makes a batch of a list of samples, in place of `ragged`, `fill` and
+            the usual way: samples are as `transform` gave them, in the form of a batch.
         decode : bool or mapping
             False: the stored bytes of samples that are kept one by one, such as images.
         return_index : bool

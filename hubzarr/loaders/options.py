@@ -37,6 +37,7 @@ class Options:
     ragged: str | Mapping[str, str] = "stack"
     fill: Any = 0
     transform: Callable[[Any], Any] | Mapping[str, Callable[[Any], Any]] | None = None
+    collate: Callable[[list[Any]], Any] | None = None
     decode: bool | Mapping[str, bool] = True
     return_index: bool = False
     form: str = "dict"
@@ -101,6 +102,7 @@ def checked(source: Source, given: Mapping[str, Any], also: Iterable[str] = ()) 
     if options["on_error"] not in ON_ERROR:
         raise InvalidError(f"on_error={options['on_error']!r}: expected one of {_listed(ON_ERROR)}")
     _check_by_tensor(options)
+    _check_collate(options)
     if options["return_index"] and "index" in options["tensors"] and not source.single:
         raise InvalidError(
             "return_index=True adds 'index' to the batch, and there is a tensor of that name: "
@@ -109,13 +111,47 @@ def checked(source: Source, given: Mapping[str, Any], also: Iterable[str] = ()) 
     return Options(**options)
 
 
+def _check_collate(options: Mapping[str, Any]) -> None:
+    collate = options["collate"]
+    if collate is None:
+        return
+    if not callable(collate):
+        raise InvalidTypeError(f"collate={collate!r}: expected a function of a list of samples")
+    if options["batch_size"] is None:
+        raise InvalidError("collate makes batches, and batch_size=None asks for samples one by one")
+
+
 def _check_names(options: Mapping[str, Any], also: Iterable[str]) -> None:
     known = [*(one.name for one in fields(Options)), *also]
     for name in options:
         if name not in known:
-            close = get_close_matches(name, known, 1)
-            hint = f"did you mean {close[0]}?" if close else f"options are {', '.join(known)}"
-            raise InvalidTypeError(f"a loader has no option {name!r}: {hint}")
+            raise InvalidTypeError(f"a loader has no option {name!r}: {_hint(name, known)}")
+
+
+def _hint(name: str, known: list[str]) -> str:
+    if name in _ELSEWHERE:
+        return _ELSEWHERE[name]
+    close = get_close_matches(name, known, 1)
+    return f"did you mean {close[0]}?" if close else f"options are {', '.join(known)}"
+
+
+#: Options that other loaders have, and what there is instead.
+_ELSEWHERE: Final = {
+    "batch_sampler": "hubzarr.loaders.torch.MapDataset takes samplers, in a DataLoader of PyTorch",
+    "buffer_size": "shuffle=True mixes in a window of window= samples",
+    "collate_fn": "collate= is one; where shapes differ, ragged='pad', 'list' or 'nested' may do",
+    "decode_method": "decode={name: False} gives the stored bytes instead of arrays",
+    "generator": "the order is that of seed=",
+    "num_epochs": "each loop over the loader is one epoch",
+    "num_workers": "threads read and decode; ds.pytorch has worker processes, too",
+    "persistent_workers": "workers stay for the next epoch anyway",
+    "prefetch_factor": "prefetch= is the number of batches that are made ahead",
+    "sampler": (
+        "ds[rows] selects, ds.sample_by(weights) draws; hubzarr.loaders.torch.MapDataset takes "
+        "samplers, in a DataLoader of PyTorch"
+    ),
+    "tobytes": "decode={name: False} gives the stored bytes",
+}
 
 
 def _tensors(source: Source, given: Any) -> tuple[str, ...]:

@@ -71,7 +71,7 @@ def test_stacking_what_differs_names_the_rows(ds):
 
 @pytest.mark.parametrize(
     ("option", "hint"),
-    [("num_worker", "did you mean num_workers"), ("collate_fn", "options are .* num_workers")],
+    [("num_worker", "did you mean num_workers"), ("collate_fn", "collate= takes")],
 )
 def test_options_that_there_are_not(ds, option, hint):
     with pytest.raises(InvalidTypeError, match=f"no option '{option}'.*{hint}"):
@@ -361,3 +361,20 @@ def test_ranks_share_every_step(ds):
         assert states[0] == states[1] == states[2]
         assert states[0]["position"] == len(seen)
     assert sorted(seen) == list(range(103))
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_collate(workers):
+    ds = hub.empty("torch/collate")
+    ds.create_tensor("x").extend([np.arange(i % 3 + 1) for i in range(20)])
+
+    def collate(samples):
+        lengths = [len(sample["x"]) for sample in samples]
+        return {"flat": np.concatenate([sample["x"] for sample in samples]), "lengths": lengths}
+
+    batches = list(
+        ds.pytorch(5, num_workers=workers, multiprocessing_context="fork", collate=collate)
+    )
+    assert batches[0]["lengths"] == [1, 2, 3, 1, 2]
+    assert all(isinstance(batch["flat"], torch.Tensor) for batch in batches)
+    assert batches[0]["flat"].tolist() == [0, 0, 1, 0, 1, 2, 0, 0, 1]

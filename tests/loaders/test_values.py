@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import hubzarr as hub
-from hubzarr.errors import InvalidError
+from hubzarr.errors import HubzarrError, InvalidError, TransformError
 from tests.loaders.support import (
     NAMES,
     ROWS,
@@ -315,3 +315,56 @@ def test_older_and_sealed_states():
     for name, length in ((f"{url}:main@{number}", 5), (f"{url}:main", 8)):
         loader = hub.load(name).batches(3)
         assert sum(len(batch["x"]) for batch in loader) == length
+
+
+# -- collate ---------------------------------------------------------------------------------
+
+
+def test_collate_makes_the_batch(ds):
+    seen = []
+
+    def collate(samples):
+        seen.append(samples)
+        rows = [int(sample["index"]) for sample in samples]
+        return {"rows": rows, "sum": sum(sample["number"].sum() for sample in samples)}
+
+    loader = ds.batches(7, tensors=["number"], return_index=True, collate=collate, shuffle=True)
+    batches = list(loader)
+    assert sorted(row for b in batches for row in b["rows"]) == list(range(len(ds)))
+    assert sum(b["sum"] for b in batches) == ds.number.numpy().sum()
+    assert all(
+        isinstance(one["number"], np.generic | np.ndarray) for samples in seen for one in samples
+    )
+
+
+def test_collate_gets_what_the_transform_gave(ds):
+    pairs = ds.batches(
+        3,
+        tensors=["number"],
+        return_index=True,
+        form="tuple",
+        transform={"number": np.sum},
+        collate=list,
+    )
+    first = next(iter(pairs))
+    assert [int(number) for _, number in first] == [0, 1, 2]
+    assert [int(total) for total, _ in first] == ds.number[:3].numpy().reshape(3, -1).sum(
+        1
+    ).tolist()
+
+
+def test_collate_that_fails_tells_which_rows(ds):
+    with pytest.raises(TransformError, match=r"collate failed .* rows 0 to 3: ZeroDivisionError"):
+        next(iter(ds.batches(4, tensors=["number"], collate=lambda samples: 1 / 0)))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"collate": 3}, "expected a function"),
+        ({"collate": list, "batch_size": None}, "one by one"),
+    ],
+)
+def test_collate_that_makes_no_sense(ds, options, message):
+    with pytest.raises(HubzarrError, match=message):
+        ds.batches(**options)

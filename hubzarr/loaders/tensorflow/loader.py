@@ -147,6 +147,11 @@ def load(source: Source, given: Mapping[str, Any]) -> Any:
     mine = dict(given)
     signature, state = mine.pop("output_signature", None), mine.pop("state", None)
     options = checked(source, mine, also=["output_signature", "state"])
+    if options.collate is not None:
+        raise InvalidError(
+            "collate may make batches of any kind, and TensorFlow must know theirs: use transform, "
+            "or a map() of the tf.data.Dataset"
+        )
     layout = _layout(source, options, signature)
     loader = TensorflowLoader(source, _as_dicts(options, layout), layout)
     if state is not None:

@@ -140,7 +140,8 @@ def load(source: Source, given: Mapping[str, Any]) -> TorchLoader:
 def has_work_for_workers(source: Source, options: Options) -> bool:
     """Whether more is to be done for a batch than to gather rows of arrays."""
     rows = {one.name for one in source.fields if one.uniform}
-    return options.transform is not None or not rows.issuperset(options.tensors)
+    functions = options.transform, options.collate
+    return any(one is not None for one in functions) or not rows.issuperset(options.tensors)
 
 
 def _close(pools: list[WorkerPool]) -> None:
