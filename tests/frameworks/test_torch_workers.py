@@ -462,6 +462,34 @@ def test_ctrl_c_ends_all(tmp_path, workers):
 
 
 @needs_proc
+@pytest.mark.parametrize("consumer", ["main", "daemon"])
+def test_leaving_python_in_a_loop(consumer):
+    script = f"""
+    import threading, time, numpy as np, hubzarr as hub
+    ds = hub.empty("memory://leaving")
+    ds.create_tensor("x").extend(np.arange(2000))
+    loader = ds.pytorch(
+        10, num_workers=2, transform=lambda x: time.sleep(0.001) or x,
+        multiprocessing_context="fork",
+    )
+    begun = threading.Event()
+    def consume():
+        for batch in loader:
+            begun.set()
+    if {consumer!r} == "main":
+        batches = iter(loader)
+        next(batches)
+    else:
+        threading.Thread(target=consume, daemon=True).start()
+        begun.wait()
+    """
+    found = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", textwrap.dedent(script)],
+        check=False, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert (found.returncode, found.stderr) == (0, "")
+
+
 def test_workers_do_not_outlive_a_killed_parent(tmp_path):
     process = _running(tmp_path, 2)
     process.kill()

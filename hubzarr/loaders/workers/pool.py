@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import multiprocessing
 import os
 import pickle
 import signal
+import threading
 import time
+import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
@@ -31,6 +34,20 @@ __all__ = ["WorkerPool"]
 GRACE: Final = 0.5
 #: Settings that workers take over.
 _SETTINGS: Final = ("cache_bytes", "cache_dir", "cache_size", "offline")
+
+
+#: Pools whose workers are there.
+_open: weakref.WeakSet[WorkerPool] = weakref.WeakSet()
+#: Set when this process ends.
+_leaving = threading.Event()
+
+
+@atexit.register
+def _close_all() -> None:
+    """End workers while Python still can: a loop that was left midway is closed too late."""
+    _leaving.set()
+    for pool in list(_open):
+        pool.close(at_once=True)
 
 
 class _Worker:
@@ -97,6 +114,7 @@ class WorkerPool:
         settings = {name: getattr(config, name) for name in _SETTINGS}
         settings["threads"] = max(1, config.threads // workers)
         slots = max(1, options.prefetch) + 1
+        _open.add(self)
         try:
             for number in range(workers):
                 job = Job(source, options, number, workers, slots, settings, begin)
@@ -131,7 +149,11 @@ class WorkerPool:
             for steps, batch in self._in_order(to, skipped):
                 yield steps, to.finish(received(batch, to))
             ended = True
-        except (Exception, GeneratorExit):
+        except GeneratorExit:
+            raise
+        except Exception:
+            if _leaving.is_set():  # a daemon thread, which has nobody to tell any more
+                raise SystemExit from None
             raise
         except BaseException:  # Ctrl-C
             self.close(at_once=True)
