@@ -20,10 +20,10 @@ from hubzarr.datasets.rows import Rows, as_numbers, check_rows
 from hubzarr.datasets.uniform import UniformColumn
 from hubzarr.engine import ArrayEngine
 from hubzarr.errors import DamagedError
-from hubzarr.htypes import restore
+from hubzarr.htypes import TensorSpec, restore
 from hubzarr.indexing import identity
 from hubzarr.loaders.source import Field, Stored
-from hubzarr.media import Link, read
+from hubzarr.media import Link, get_format, read
 from hubzarr.session import Session
 
 __all__ = ["TensorsSource", "source_of_tensors"]
@@ -185,10 +185,10 @@ def _field(name: str, entry: TensorEntry, column: Column | None) -> Field:
         shape = (None,) * column.ndim
     stores = spec.stores
     if stores in ("array", "file") or (stores == "link" and spec.base != "text"):
-        cost = {"array": "none", "file": "cpu", "link": "store"}[stores]
+        cost = _decoding(spec) if stores == "file" else "store" if spec.is_link else "none"
         return Field(name, "array", spec.numpy_dtype, shape, False, nbytes, cost)
     kind = "text" if stores == "text" else "object"
-    cost = "store" if spec.is_link else "cpu" if spec.item_stores == "file" else "none"
+    cost = "store" if spec.is_link else _decoding(spec) if spec.item_stores == "file" else "none"
     return Field(name, kind, None, None, False, nbytes, cost)
 
 
@@ -199,6 +199,12 @@ def _mean_nbytes(column: RaggedColumn) -> float:
     rows = np.unique(probes[:, None] + np.arange(min(length, PROBED)))
     # Large samples, whose length is negative, are arrays of their own.
     return float(np.maximum(column.entries(rows)[:, 1], 0).mean()) if length else 0.0
+
+
+def _decoding(spec: TensorSpec) -> str:
+    """What it costs to decode files: those of common media are decoded beside Python."""
+    kind = get_format(spec.sample_compression or "").kind
+    return "threads" if kind in ("image", "audio", "video") else "cpu"
 
 
 def _followed(value: Any) -> Any:

@@ -43,8 +43,9 @@ class Field:
         Whether samples are rows of one array, which come without decoding.
     nbytes : float
         Stored bytes of a sample, about.
-    cost : {"none", "cpu", "store"}
-        What decoding a sample takes: next to nothing, a processor, or requests to a store.
+    cost : {"none", "threads", "cpu", "store"}
+        What decoding a sample takes: next to nothing, a processor (that threads can share, as
+        decoders run beside Python, or that Python keeps busy), or requests to a store.
     """
 
     name: str

@@ -43,9 +43,9 @@ class TorchLoader(Loader):
     Attributes
     ----------
     num_workers : int
-        Worker processes; 0 also where those that were asked for would have nothing to do. To
-        take a batch from a worker costs this process as much as to gather one out of rows of
-        arrays: without a transform or samples to decode, threads are quicker.
+        Worker processes; 0 also where those that were asked for would gain nothing: without a
+        function of the user, threads read, decode (images, sound and video beside Python) and
+        gather as quickly, and nothing has to be taken from another process.
     device : torch.device or None
     """
 
@@ -138,10 +138,11 @@ def load(source: Source, given: Mapping[str, Any]) -> TorchLoader:
 
 
 def has_work_for_workers(source: Source, options: Options) -> bool:
-    """Whether more is to be done for a batch than to gather rows of arrays."""
-    rows = {one.name for one in source.fields if one.uniform}
-    functions = options.transform, options.collate
-    return any(one is not None for one in functions) or not rows.issuperset(options.tensors)
+    """Whether Python is kept busy by each sample; all else threads do as well, without copies."""
+    if options.transform is not None or options.collate is not None:
+        return True
+    chosen = [one for one in source.fields if one.name in options.tensors]
+    return any(one.cost == "cpu" and options.decodes(one.name) for one in chosen)
 
 
 def _close(pools: list[WorkerPool]) -> None:
