@@ -309,7 +309,10 @@ class Assembler:
         ]
 
 
-_EXPECTED: Final = "expected a dict of values by name, such as the one that it got (form='tuple' makes tuples of it)"
+_EXPECTED: Final = (
+    "expected a dict of values by name, such as the one that it got (form='tuple' makes tuples "
+    "of batches)"
+)
 
 
 def _note_broken(name: str, part: Part, batch: _Batch) -> None:
@@ -333,7 +336,7 @@ def _applied(function: Callable[[Any], Any], values: Any) -> Callable[[int], Any
                 raise TransformError(str(error)) from error
             raise TransformError(f"{type(error).__name__}: {error}") from error
         if found is None and value is not None:
-            raise TransformError("transform gave None: does it return what it made?")
+            raise TransformError("transform gave None, expected a value (is a return missing?)")
         return found
 
     return work

@@ -94,19 +94,27 @@ def _padded(
                 "ragged='list' keeps them apart"
             )
     shape = np.max([array.shape for array in arrays], axis=0).astype(int).tolist() if ndim else []
-    out = to.empty((len(arrays), *shape), np.result_type(*{array.dtype for array in arrays}))
-    if any(array.shape != out.shape[1:] for array in arrays):
-        out[...] = _fitting(name, fill, out.dtype)
+    dtype = np.result_type(*{array.dtype for array in arrays})
+    if all(array.shape == tuple(shape) for array in arrays):
+        out = to.empty((len(arrays), *shape), dtype)
+    else:
+        padding = _fitting(name, fill, dtype, to.wider(dtype))
+        out = to.empty((len(arrays), *shape), padding.dtype)
+        out[...] = padding
     for i, array in enumerate(arrays):
         out[i][tuple(map(slice, array.shape))] = array
     return out
 
 
-def _fitting(name: str, fill: Any, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
-    """What pads, as the samples' type has it."""
+def _fitting(name: str, fill: Any, dtype: np.dtype[Any], wider: np.dtype[Any]) -> npt.NDArray[Any]:
+    """What pads, as the samples' type has it, or else a wider one."""
     given = np.asarray(fill)
-    with np.errstate(all="ignore"), suppress(TypeError, ValueError):
-        found = given.astype(dtype)
-        if dtype.kind not in "biu" or found == given:
-            return found
-    raise InvalidError(f"fill={fill!r} for tensor {name!r}: {dtype} can't hold it")
+    for one in (dtype, wider):
+        with np.errstate(all="ignore"), suppress(TypeError, ValueError):
+            found = given.astype(one)
+            if one.kind not in "biu" or found == given:
+                return found
+    raise InvalidError(
+        f"fill={fill!r} for tensor {name!r}: {dtype} can't hold it. A transform can make another "
+        "dtype of samples"
+    )

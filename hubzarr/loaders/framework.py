@@ -36,6 +36,10 @@ class Framework:
         """Tensors of the framework, of one shape, as one."""
         return np.stack(values)
 
+    def wider(self, dtype: np.dtype[Any]) -> np.dtype[Any]:
+        """What may pad samples of a dtype, where they come as a wider one anyway."""
+        return dtype
+
     def nested(self, values: Sequence[Any]) -> Any:
         """Arrays (or tensors) of several shapes as one nested tensor."""
         return list(values)

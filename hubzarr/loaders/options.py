@@ -139,7 +139,7 @@ def _hint(name: str, known: list[str]) -> str:
 _ELSEWHERE: Final = {
     "batch_sampler": "hubzarr.loaders.torch.MapDataset takes samplers, in a DataLoader of PyTorch",
     "buffer_size": "shuffle=True mixes in a window of window= samples",
-    "collate_fn": "collate= is one; where shapes differ, ragged='pad', 'list' or 'nested' may do",
+    "collate_fn": "collate= takes one; for shapes that differ, ragged= may do",
     "decode_method": "decode={name: False} gives the stored bytes instead of arrays",
     "generator": "the order is that of seed=",
     "num_epochs": "each loop over the loader is one epoch",

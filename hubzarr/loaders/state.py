@@ -72,9 +72,14 @@ _KEYS: Final[dict[str, type]] = {
 def _check_state(state: Any) -> None:
     if not isinstance(state, Mapping):
         raise InvalidTypeError(f"a state is a dict from state_dict(), not {type(state).__name__}")
-    if state.get("version") != STATE:
+    if "version" not in state:
         raise InvalidError(
-            f"a state of version {state.get('version')!r}; this release reads version {STATE}"
+            "this is no state of a loader, which has a version: expected what state_dict() gave, "
+            f"not a dict with {', '.join(map(repr, state)) or 'nothing in it'}"
+        )
+    if state["version"] != STATE:
+        raise InvalidError(
+            f"a state of version {state['version']!r}; this release reads version {STATE}"
         )
     for key, kind in _KEYS.items():
         if not isinstance(state.get(key), kind):

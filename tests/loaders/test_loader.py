@@ -486,8 +486,10 @@ def test_states_of_other_loaders_are_refused(ds, changes, said):
 def test_no_state_at_all(ds):
     with pytest.raises(InvalidTypeError, match="dict from state_dict"):
         ds.batches(4).load_state_dict([1, 2])
-    with pytest.raises(InvalidError, match="version None"):
+    with pytest.raises(InvalidError, match="nothing in it"):
         ds.batches(4).load_state_dict({})
+    with pytest.raises(InvalidError, match="a dict with 'model', 'loader'"):
+        ds.batches(4).load_state_dict({"model": 1, "loader": ds.batches(4).state_dict()})
 
 
 def test_a_state_of_other_rows_is_refused(ds):

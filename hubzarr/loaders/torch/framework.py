@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from hubzarr.errors import InvalidTypeError, UnsupportedError
+from hubzarr.errors import InvalidError, InvalidTypeError, UnsupportedError
 from hubzarr.loaders.framework import Framework
 from hubzarr.loaders.torch.leaves import mapped
 from hubzarr.loaders.torch.moving import Mover, has_streams
@@ -62,6 +62,10 @@ class TorchFramework(Framework):
     def stack(self, values: Sequence[Any]) -> Any:
         """Tensors of one shape as one."""
         return stacked(torch, values, self.empty) if self._pins else torch.stack(list(values))
+
+    def wider(self, dtype: np.dtype[Any]) -> np.dtype[Any]:
+        """int64 for uint32, which becomes that: -100 pads labels for a loss that ignores it."""
+        return np.dtype(np.int64) if dtype == np.uint32 else dtype
 
     def nested(self, values: Sequence[Any]) -> Any:
         """A nested tensor: jagged if samples differ in the first axis alone, else strided."""
@@ -131,17 +135,42 @@ def device_of(given: Any) -> torch.device | None:
 
     Raises
     ------
+    InvalidError
+        PyTorch knows no such device.
     UnsupportedError
-        It is a GPU, and there is none.
+        It is a GPU, and there is none, or none of that number.
     """
     if given is None:
         return None
-    device = torch.device(given)
-    if device.type != "cuda" or device.index is not None:
+    device = _device(given)
+    if device.type != "cuda":
         return device
     if not torch.cuda.is_available():
+        raise _no_gpu(given)
+    if device.index is None:
+        # Threads have a current device of their own, so the number is settled here.
+        return torch.device("cuda", torch.cuda.current_device())
+    count = torch.cuda.device_count()
+    if device.index >= count:
         raise UnsupportedError(
-            f"device={given!r}: PyTorch finds no GPU here. Without device=, batches stay in memory"
+            f"device={given!r}: PyTorch finds GPUs 0 to {count - 1} here, and none of that number"
         )
-    # Threads have a current device of their own, so the number is settled here.
-    return torch.device("cuda", torch.cuda.current_device())
+    return device
+
+
+def _device(given: Any) -> torch.device:
+    try:
+        if not isinstance(given, bool):
+            return torch.device(given)
+    except (RuntimeError, TypeError) as error:
+        if isinstance(given, int):  # the number of a GPU
+            raise _no_gpu(given) from error
+    raise InvalidError(
+        f"device={given!r}: expected a device of PyTorch, such as 'cuda', 'cuda:1', 'mps' or 'cpu'"
+    )
+
+
+def _no_gpu(given: Any) -> UnsupportedError:
+    return UnsupportedError(
+        f"device={given!r}: PyTorch finds no GPU here. Without device=, batches stay in memory"
+    )

@@ -95,6 +95,10 @@ class WorkerFramework(Framework):
         """Tensors of one shape as one."""
         return stacked(sys.modules["torch"], values, self.empty)
 
+    def wider(self, dtype: np.dtype[Any]) -> np.dtype[Any]:
+        """int64 for uint32, as PyTorch, the only one that has workers, will have it."""
+        return np.dtype(np.int64) if dtype == np.uint32 else dtype
+
     def nested(self, values: Sequence[Any]) -> Any:
         """Left to the other process."""
         return Nested(values)
