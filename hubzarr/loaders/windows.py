@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from hubzarr.errors import DamagedError, NotFoundError, SampleError
+from hubzarr.errors import DamagedError, SampleError
 from hubzarr.loaders.memory import Memory
 from hubzarr.loaders.recent import recent_windows
 from hubzarr.loaders.source import Field, Source, Stored
@@ -190,7 +190,7 @@ def read_column(
     """
     try:
         return source.load(one.name, rows, out)
-    except (DamagedError, NotFoundError, SampleError) as error:
+    except (DamagedError, SampleError) as error:
         if len(rows) < 2:
             if not len(rows):
                 raise

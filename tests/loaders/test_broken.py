@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import gc
+import shutil
 import weakref
 
 import numpy as np
 import pytest
 
 import hubzarr as hub
-from hubzarr.errors import DamagedError, SampleError, StorageError, TransformError
+from hubzarr.arrays import handle
+from hubzarr.errors import DamagedError, NotFoundError, SampleError, StorageError, TransformError
 from hubzarr.loaders import Loader
 from hubzarr.loaders.options import checked
 from hubzarr.storage import open_storage
@@ -259,6 +261,17 @@ def test_a_missing_chunk_breaks_its_samples_only(tmp_path):
     assert len(found) == 40
     assert len(loader.skipped) == 4
     hub.configure(cache_bytes=None)
+
+
+def test_data_that_is_gone_is_no_broken_sample(tmp_path):
+    loader = numbered(64, url=str(tmp_path / "ds")).batches(4, on_error="skip", window=8)
+    running = iter(loader)
+    next(running)
+    shutil.rmtree(tmp_path / "ds")
+    handle._opened.sessions.clear()  # as after much other work
+    with pytest.raises(NotFoundError, match="gone"):
+        list(running)
+    assert loader.skipped == []
 
 
 @pytest.mark.parametrize("on_error", ["raise", "skip", "replace"])

@@ -23,6 +23,7 @@ from hubzarr.loaders.assembling import Skipped
 from hubzarr.loaders.framework import Framework
 from hubzarr.loaders.options import Options
 from hubzarr.loaders.source import Source
+from hubzarr.loaders.workers.interrupts import interrupts_later
 from hubzarr.loaders.workers.messages import Free, Given, Quit, Run, Stop
 from hubzarr.loaders.workers.packing import Bytes, received, unpack
 from hubzarr.loaders.workers.segments import Segment
@@ -118,7 +119,8 @@ class WorkerPool:
         try:
             for number in range(workers):
                 job = Job(source, options, number, workers, slots, settings, begin)
-                self._workers.append(_started(_context(context), job))
+                with interrupts_later():
+                    self._workers.append(_started(_context(context), job))
         except BaseException:
             self.close(at_once=True)
             raise
