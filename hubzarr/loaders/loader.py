@@ -103,10 +103,12 @@ class Loader:
         self._running = True
         self._steps = 0
         batches = self._batches(epoch, position)
+        given = False
         try:
             for steps, batch in batches:
                 if loop == self._loops:
                     self._steps = steps
+                given = True
                 yield batch
         finally:
             close = getattr(batches, "close", None)
@@ -114,6 +116,12 @@ class Loader:
                 close()
         if loop == self._loops:
             self.set_epoch(epoch + 1)
+        if not given and not position and self._reading.skipped:
+            # A transform that fails for all would look like a very short epoch.
+            row, _, error = self._reading.skipped[0]
+            raise type(error)(
+                f"all samples of the epoch are broken; the first one: {error}", row=row
+            )
 
     def _batches(self, epoch: int, position: int) -> Iterator[tuple[int, Any]]:
         return self._reading.batches(epoch, position)

@@ -151,7 +151,8 @@ def test_threads_where_workers_have_nothing_to_do(ds):
         return ds.pytorch(8, num_workers=2, **given).num_workers
 
     assert workers(tensors=["x", "image"]) == 0
-    assert workers(tensors=["x", "ragged"], ragged="pad") == 2
+    assert workers(tensors=["x", "ragged"], ragged="pad") == 0
+    assert workers(tensors=["x"], collate=list) == 2
     assert workers(tensors=["x"], transform=cases.doubled) == 2
     assert workers(tensors=["x"], worker_init_fn=print) == 2
 

@@ -296,3 +296,13 @@ def test_a_store_that_fails_is_no_broken_sample(tmp_path, on_error, prefetch):
     assert threads_are_gone()
     assert sum(len(batch["x"]) for batch in loader) == 64
     hub.configure(cache_bytes=None)
+
+
+def test_an_epoch_of_which_nothing_is_left():
+    ds = hub.empty("tests/all_broken")
+    ds.create_tensor("x").extend(range(10))
+    loader = ds.batches(4, transform=lambda sample: sample["y"], on_error="skip")
+    with pytest.raises(TransformError, match=r"all samples of the epoch are broken.*KeyError: 'y'"):
+        list(loader)
+    assert len(loader.skipped) == 10
+    assert loader.epoch == 1
