@@ -60,7 +60,10 @@ class Memory:
 
     def _piece(self, nbytes: int) -> npt.NDArray[np.uint8]:
         """A piece that nobody uses, neither too small nor more than twice as large."""
-        with self._lock:
+        if not self._lock.acquire(blocking=False):
+            # Never wait: in a forked process, a thread that is not there may hold it for ever.
+            return _fresh(nbytes)
+        try:
             for number in range(len(self._pieces)):
                 fits = nbytes <= self._pieces[number].nbytes - ALIGNMENT <= 2 * nbytes
                 if fits and _references(self._pieces, number) == _UNUSED:
@@ -70,6 +73,8 @@ class Memory:
             if len(self._pieces) > self._kept:
                 del self._pieces[0]  # whoever uses it keeps it
             return piece
+        finally:
+            self._lock.release()
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Memory, (self._kept,)

@@ -138,3 +138,11 @@ def test_batches_that_are_kept_stay_as_they_are():
         loader = ds.batches(3, prefetch=prefetch)
         batches = [batch["x"] for batch in loader]
         np.testing.assert_array_equal(np.concatenate(batches), x)
+
+
+def test_a_fork_within_a_lock_keeps_nobody_waiting():
+    """A forked process inherits the lock as some thread of its parent held it."""
+    memory = Memory()
+    with memory._lock:
+        assert memory.empty((1000, 100), np.dtype("f8")).shape == (1000, 100)
+    assert memory._pieces == []
