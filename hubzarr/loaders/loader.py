@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from hubzarr.errors import InvalidError
+from hubzarr.errors import InvalidError, SampleError, TransformError
 from hubzarr.loaders.framework import Framework
 from hubzarr.loaders.options import Options
 from hubzarr.loaders.running import Reading
@@ -119,9 +119,8 @@ class Loader:
         if not given and not position and self._reading.skipped:
             # A transform that fails for all would look like a very short epoch.
             row, _, error = self._reading.skipped[0]
-            raise type(error)(
-                f"all samples of the epoch are broken; the first one: {error}", row=row
-            )
+            kind = TransformError if isinstance(error, TransformError) else SampleError
+            raise kind(f"all samples of the epoch are broken; the first one: {error}", row=row)
 
     def _batches(self, epoch: int, position: int) -> Iterator[tuple[int, Any]]:
         return self._reading.batches(epoch, position)
