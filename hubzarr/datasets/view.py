@@ -395,7 +395,14 @@ class DatasetView(Queries, SavedViews, Loading):
 
     def _source(self) -> TensorsSource:
         paths = {self._relative(path): path for path in self._paths()}
-        return source_of_tensors(self._session, paths, self._selected())
+        rows = self._selected()
+        if not len(rows) and self.max_len:
+            short = [name for name, tensor in self.tensors.items() if not len(tensor)]
+            raise InvalidError(
+                f"no row is complete: tensor {short[0]!r} has no samples. Others are loaded by "
+                "selecting them first, as in ds[['images', 'labels']].batches()"
+            )
+        return source_of_tensors(self._session, paths, rows)
 
     def __reduce__(self) -> tuple[Any, ...]:
         place = self.name, self._group, self._rows, self._row, self._chosen, self.query_text

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import hubzarr as hub
-from hubzarr.errors import TransformError
+from hubzarr.errors import InvalidError, TransformError
 
 
 @pytest.fixture
@@ -38,3 +38,13 @@ def test_samples_that_are_none_may_stay_so(ds):
 def test_a_transform_that_gives_a_tuple(ds):
     with pytest.raises(TransformError, match=r"gave tuple, expected a dict .*form='tuple'"):
         list(ds.batches(4, transform=lambda sample: (sample["x"], 1)))
+
+
+def test_a_tensor_without_samples_is_named():
+    ds = hub.empty("mistakes/short")
+    ds.create_tensor("x").extend([1, 2, 3])
+    ds.create_tensor("y")
+    with pytest.raises(InvalidError, match="tensor 'y' has no samples"):
+        ds.batches(2, tensors=["x"])
+    assert [batch["x"].tolist() for batch in ds[["x"]].batches(2)] == [[1, 2], [3]]
+    assert list(ds[:0].batches(2)) == []
