@@ -45,7 +45,8 @@ def test_every_verb_ends_right(request, proxy, store, fault):
     between = proxy(request.getfixturevalue(server))
     storage = kind(between.url(), between.options | QUICK)
     storage.put("warm", b"up")
-    between.set(**FAULTS[fault], max_faults=12 if kind is ObjectStorage else 4)
+    # Fewer than a verb is tried: were all of them to hit one verb, it would give up.
+    between.set(**FAULTS[fault], max_faults=4)
     contents = {f"data/{i}": bytes([i]) * (1 + 3000 * i) for i in range(6)}
 
     def check(item):
