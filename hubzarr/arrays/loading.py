@@ -64,6 +64,11 @@ class ArraySource:
         """The array, its commit, and what the view selects."""
         return self._handle.key, pickle.dumps(self._view)
 
+    @property
+    def selection(self) -> str:
+        """The box that the view is, if it is one."""
+        return repr(self._view.box or "")
+
     def __len__(self) -> int:
         return self._view.shape[0]
 

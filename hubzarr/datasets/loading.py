@@ -87,6 +87,11 @@ class TensorsSource:
             return self._handle.key, tuple(self._paths.items()), chosen.tobytes()
         return self._handle.key, tuple(self._paths.items()), chosen
 
+    @property
+    def selection(self) -> str:
+        """Nothing: rows have numbers."""
+        return ""
+
     def __len__(self) -> int:
         return len(self._chosen)
 

@@ -92,7 +92,8 @@ class Reading:
         told = min(length, 1) if source.is_contiguous() else length
         rows = digest(source.numbers(np.arange(told, dtype=np.int64)))
         order = self.order(next(iter(self._orders), 0))
-        return f"{mixed(int(order.fingerprint, 16), rows):016x}"
+        selection = digest(np.frombuffer(source.selection.encode(), np.uint8).astype(np.int64))
+        return f"{mixed(int(order.fingerprint, 16), rows, selection):016x}"
 
     @cached_property
     def _blocks(self) -> Blocks:

@@ -73,6 +73,10 @@ class Source(Protocol):
         """What is equal only for sources of the same rows of the same data."""
 
     @property
+    def selection(self) -> str:
+        """What of the data the rows are, where their numbers don't tell; the same anywhere."""
+
+    @property
     def single(self) -> bool:
         """Whether it is one array, whose batches are not named."""
 

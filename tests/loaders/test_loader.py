@@ -598,3 +598,12 @@ def test_a_loader_made_anew_sees_what_was_written():
     assert next(iter(ds.batches(3)))["x"].tolist() == [7, 2, 3]
     assert next(iter(ds[::-1].batches(3)))["x"].tolist() == [3, 2, 7]
     assert next(iter(ds[1:].batches(3)))["x"].tolist() == [2, 3]
+
+
+def test_states_of_other_views_of_an_array_are_refused():
+    a = hub.from_numpy(np.arange(40).reshape(20, 2), "tests/views_of_one_length")
+    state = a[:10].batches(3, shuffle=True).state_dict()
+    a[:10].batches(4, shuffle=True).load_state_dict(state)
+    for other in (a[10:], a[:10, :1]):
+        with pytest.raises(InvalidError, match="order"):
+            other.batches(3, shuffle=True).load_state_dict(state)

@@ -10,10 +10,10 @@ import torch.distributed
 import torch.utils.data
 
 from hubzarr.errors import InvalidError
-from hubzarr.loaders.methods import Loading
 from hubzarr.loaders.options import checked
 from hubzarr.loaders.permutation import mixed
 from hubzarr.loaders.running import Reading
+from hubzarr.loaders.samples import Loadable, source_of
 from hubzarr.loaders.state import resumed, state_of
 from hubzarr.loaders.torch.framework import TorchFramework
 from hubzarr.loaders.torch.ranks import rank_and_world, with_rank
@@ -47,8 +47,8 @@ class IterableDataset(torch.utils.data.IterableDataset):  # type: ignore[misc]
         ``torch.distributed``, or of the environment that torchrun sets.
     """
 
-    def __init__(self, data: Loading, batch_size: int | None = 32, **options: Any) -> None:
-        source = data._source()
+    def __init__(self, data: Loadable, batch_size: int | None = 32, **options: Any) -> None:
+        source = source_of(data)
         given = {"batch_size": batch_size, **options, **rank_and_world(options)}
         self._reading = Reading(source, checked(source, given), TorchFramework())
         self._has_ranks = options.get("rank") is not None
