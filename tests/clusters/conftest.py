@@ -9,14 +9,19 @@ import warnings
 import pytest
 
 
-@pytest.fixture(scope="session")
-def cluster():
-    """Two processes of two threads each, on the loopback; a worker that dies is started again."""
-    distributed = pytest.importorskip("distributed")
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        made = distributed.LocalCluster(
+class Cluster:
+    """Two processes of two threads each, on the loopback.
+
+    Tests end workers. Dask starts them again, as a rule within seconds; where it does not, the
+    next test gets a new cluster.
+    """
+
+    def __init__(self, distributed):
+        self.distributed = distributed
+        self.running = None
+
+    def start(self):
+        self.running = self.distributed.LocalCluster(
             n_workers=2,
             threads_per_worker=2,
             processes=True,
@@ -25,20 +30,43 @@ def cluster():
             memory_limit="1GiB",
             silence_logs=logging.CRITICAL,
         )
+
+    def stop(self):
+        with contextlib.suppress(TimeoutError):
+            if self.running:
+                self.running.close(timeout=10)
+        self.running = None
+
+    def client(self):
+        if self.running:
+            try:
+                self.running.wait_for_workers(2, timeout=20)
+            except TimeoutError:
+                self.stop()
+        if not self.running:
+            self.start()
+        made = self.distributed.Client(self.running)
+        made.wait_for_workers(2, timeout=60)
+        return made
+
+
+@pytest.fixture(scope="session")
+def cluster():
+    distributed = pytest.importorskip("distributed")
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    made = Cluster(distributed)
     yield made
-    with warnings.catch_warnings(), contextlib.suppress(TimeoutError):
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        made.close(timeout=10)
+        made.stop()
 
 
 @pytest.fixture
 def client(cluster):
     """A client of the cluster, the current one for the length of the test."""
-    distributed = pytest.importorskip("distributed")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        made = distributed.Client(cluster)
-        made.wait_for_workers(2, timeout=60)
+        made = cluster.client()
     yield made
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

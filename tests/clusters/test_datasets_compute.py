@@ -138,20 +138,18 @@ def test_a_worker_that_dies_changes_nothing(client, tmp_path, kinds):
     assert (report.rows, numbers_of(ds)) == (200, before + 1)
     assert "StoredBytes" in kinds["images"]
     check(hub.load("ds"), range(200))
-    client.wait_for_workers(2, timeout=60)
 
 
-def test_inputs_on_which_every_worker_dies(client, cluster, monkeypatch):
+def test_inputs_on_which_every_worker_dies(client, monkeypatch):
     @hub.compute
     def fatal(number, out):
         os.kill(os.getpid(), signal.SIGKILL)
 
-    monkeypatch.setattr(cluster.scheduler, "allowed_failures", 0)
+    monkeypatch.setattr(client.cluster.scheduler, "allowed_failures", 0)
     ds = dataset()
     with pytest.raises(TransformError, match="workers of the cluster died again and again"):
         fatal().eval([1], ds, scheduler="distributed")
     assert len(hub.load("ds")) == 0
-    client.wait_for_workers(2, timeout=60)
 
 
 def test_batches_of_workers_that_store():
