@@ -39,12 +39,14 @@ class Cluster:
 
     def client(self):
         if self.running:
+            made = self.distributed.Client(self.running)
             try:
-                self.running.wait_for_workers(2, timeout=20)
+                made.wait_for_workers(2, timeout=20)
+                return made
             except TimeoutError:
+                made.close()
                 self.stop()
-        if not self.running:
-            self.start()
+        self.start()
         made = self.distributed.Client(self.running)
         made.wait_for_workers(2, timeout=60)
         return made
