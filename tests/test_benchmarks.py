@@ -39,7 +39,7 @@ def scripts(monkeypatch: pytest.MonkeyPatch) -> Iterator[Scripts]:
         pytest.param("small", 8, marks=pytest.mark.slow),
         ("statistics", 4),
         pytest.param("commits", 4, marks=pytest.mark.slow),
-        ("append", 1),
+        pytest.param("append", 1, marks=pytest.mark.slow),
         pytest.param("import", 2, marks=pytest.mark.slow),
         pytest.param("memory", 3, marks=pytest.mark.slow),
     ],

@@ -49,10 +49,11 @@ def test_tour(tmp_path: Path) -> None:
         hub.configure(root=None)
 
 
-def test_in_this_process(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("runs", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_in_this_process(tmp_path: Path, capsys: pytest.CaptureFixture[str], runs: int) -> None:
     before = get_config()
     out = tmp_path / "out"
-    for _ in range(2):  # the second run replaces the first
+    for _ in range(runs):  # the second run replaces the first
         assert main(["demo", "--out", str(out), "--json"]) == 0
         captured = capsys.readouterr()
         found = json.loads(captured.out)

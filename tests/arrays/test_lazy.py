@@ -7,7 +7,7 @@ import warnings
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hubzarr.arrays import lazy as module
@@ -30,7 +30,6 @@ def computed(array):
         return array.compute(scheduler="sync")
 
 
-@settings(max_examples=80)
 @given(st.integers(0, 2**32), st.sampled_from(["u1", "i8", "f4", "f8", "c16"]))
 def test_equals_eager(seed, dtype):
     rng = np.random.default_rng(seed)

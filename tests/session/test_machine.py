@@ -687,7 +687,7 @@ def check_statistics(session, nodes):
 TestHistory = HistoryMachine.TestCase
 # Explaining a failure traces every line, which takes minutes.
 TestHistory.settings = settings(
-    max_examples=5 * settings.default.max_examples,
+    max_examples=2 * settings.default.max_examples,
     stateful_step_count=30,
     phases=set(Phase) - {Phase.explain},
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from fractions import Fraction
 
 import numpy as np
@@ -55,10 +56,14 @@ def arrays(draw, sizes=tuple(SIZES), dtypes=tuple(DTYPES)):
 
 def exact(x):
     """Sum, mean and m2 of finite values, by rational arithmetic."""
-    values = [Fraction(v) for v in x.tolist()]
+    # Over one denominator they are integers, whose sums need no greatest common divisors.
+    ratios = [v.as_integer_ratio() for v in x.tolist()]
+    unit = math.lcm(*{d for _, d in ratios})
+    values = [n * (unit // d) for n, d in ratios]
     total = sum(values)
-    mean = total / len(values)
-    return total, mean, sum((v - mean) ** 2 for v in values)
+    squares = sum([v * v for v in values])
+    m2 = Fraction(squares * len(values) - total * total, len(values) * unit * unit)
+    return Fraction(total, unit), Fraction(total, unit * len(values)), m2
 
 
 def slack(row):
