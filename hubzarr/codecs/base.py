@@ -83,6 +83,18 @@ class ChunkCodec(ABC):
         self.decode_into(data, out)
         return out
 
+    def places(self, out: Array) -> tuple[memoryview, ...] | None:
+        """Where the bytes of a stored cell may be put instead of decoding them into `out`.
+
+        They are `out` as it will be, if `is_intact` says so of the filled buffers. None: bytes
+        of this codec, or for this array, must be decoded.
+        """
+        return None
+
+    def is_intact(self, places: tuple[memoryview, ...]) -> bool:
+        """Whether what was put into `places` is free of damage, as far as a checksum tells."""
+        return False
+
     def view(self, data: Buffer) -> Array:
         """Decode stored bytes for reading only; the result may share their memory."""
         return self.decode(data)

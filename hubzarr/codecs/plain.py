@@ -115,6 +115,22 @@ class PlainCodec(ChunkCodec):
         else:
             out[...] = self._shaped(plain)
 
+    def places(self, out: Array) -> tuple[memoryview, ...] | None:
+        """Memory of `out`, and of the checksum; see `ChunkCodec.places`."""
+        if self._compressor is not None or not self._direct or not out.flags.c_contiguous:
+            return None
+        if out.shape != self.shape or out.dtype != self.dtype:
+            return None
+        memory = memoryview(as_bytes(out))
+        return (memory, memoryview(bytearray(4))) if self._checksum else (memory,)
+
+    def is_intact(self, places: tuple[memoryview, ...]) -> bool:
+        """Compare the checksum; see `ChunkCodec.is_intact`."""
+        if not self._checksum:
+            return True
+        body, checksum = places
+        return _crc(np.frombuffer(body, np.uint8)) == int.from_bytes(checksum, "little")
+
     def view(self, data: Buffer) -> Array:
         """Decode for reading only; see `ChunkCodec.view`."""
         if self._compressor is not None:

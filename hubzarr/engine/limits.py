@@ -6,6 +6,8 @@ from typing import Final
 
 #: Work that is worth a task of its own in the pool.
 TASK_BYTES: Final = 512 << 10
+#: Tasks that keep all threads busy until the last moment; more of them only cost.
+TASKS: Final = 64
 #: Chunks smaller than this cost more in calls than in bytes.
 SMALL_CHUNK: Final = 64 << 10
 #: Small chunks are handed to the pool in tasks of at least this much.

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import copy
 import functools
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Buffer, Callable, Sequence
 from typing import Any, Concatenate, Final
 
 import numpy as np
@@ -31,6 +32,14 @@ AHEAD: Final = 1 << 20
 AGAIN: Final = 3
 #: Inner chunks of a shard are encoded in parallel from this size on.
 PARALLEL_SHARD: Final = 1 << 20
+#: Cells from this size on are read into the result, or into memory that is used again: for
+#: large objects the system's fresh memory costs more than reading them.
+STRAIGHT: Final = 32 << 10
+#: The largest object for which a thread keeps memory.
+SCRATCH: Final = 1 << 20
+
+
+_thread = threading.local()
 
 
 def _is_measured(document: dict[str, Any]) -> bool:
@@ -152,7 +161,9 @@ class CellStore:
         found = self.cache.get(key)
         if found is not None:
             return found
-        data = self.storage.get(self.path(write_id, cell))
+        # What is not compressed may become the memory of the result.
+        get = self._borrowed if self.codec.compressed else self.storage.get
+        data = get(self.path(write_id, cell))
         if data is None:
             raise self.lost(write_id, cell)
         try:
@@ -176,7 +187,10 @@ class CellStore:
         if found is not None:
             out[...] = found
             return
-        data = self.storage.get(self.path(write_id, cell))
+        path = self.path(write_id, cell)
+        if out.nbytes >= STRAIGHT and self._read_straight(path, out):
+            return
+        data = self._borrowed(path)
         if data is None:
             raise self.lost(write_id, cell)
         try:
@@ -186,6 +200,27 @@ class CellStore:
                 self.codec.decode_into(data, out)
         except DamagedError as error:
             raise self._damaged(write_id, cell, error) from error
+
+    def _borrowed(self, path: str) -> Buffer | None:
+        """An object in memory of this thread that the next one takes over."""
+        room = self.codec.nbytes
+        if not self.storage.is_local or not STRAIGHT <= room <= SCRATCH:
+            return self.storage.get(path)
+        scratch: Array | None = getattr(_thread, "scratch", None)
+        if scratch is None or len(scratch) < room:
+            scratch = _thread.scratch = np.empty(room, np.uint8)
+        size = self.storage.get_into(path, memoryview(scratch))
+        if size is None or size <= len(scratch):
+            return None if size is None else scratch[:size]
+        return self.storage.get(path)
+
+    def _read_straight(self, path: str, out: Array) -> bool:
+        """Read a cell that is stored as it lies in memory, unless something is wrong with it."""
+        places = self.codec.places(out) if self.storage.is_local else None
+        if places is None:
+            return False
+        size = self.storage.get_into(path, *places)
+        return size == sum(map(len, places)) and self.codec.is_intact(places)
 
     @_again
     def read_inner(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hubzarr.engine.limits import SMALL_CHUNK, SMALL_TASK, TASK_BYTES
+from hubzarr.engine.limits import SMALL_CHUNK, SMALL_TASK, TASK_BYTES, TASKS
 from hubzarr.engine.objects import CellStore
 from hubzarr.indexing import Box, Transform, box_cells, box_pieces, pieces
 from hubzarr.threads import map_all, threads_for
@@ -47,12 +47,13 @@ def read_boxes(engine: ArrayEngine, boxes: Sequence[tuple[Box, Array]]) -> None:
     if not jobs:
         return
     sharded = cells.shard is not None
+    keeps_chunks = keep and cells.worth_keeping
 
     def run(item: tuple[Job, Array]) -> None:
         (write_id, cell, inside, where, whole), out = item
         part = out[where] if where else out
         # What the cache would not keep is decoded straight into the result.
-        if whole and (not keep or sharded) and part.shape == cells.cell_shape:
+        if whole and (not keeps_chunks or sharded) and part.shape == cells.cell_shape:
             cells.read_cell_into(write_id, cell, part)
         elif sharded:
             _read_inner(cells, write_id, cell, inside, part, keep)
@@ -137,7 +138,7 @@ def _run(cells: CellStore, work: Callable[[Any], None], jobs: list[Any], nbytes:
     batch = 1
     if storage.is_local:
         each = max(1, nbytes // len(jobs))
-        batch = max(1, TASK_BYTES // each)
+        batch = max(1, TASK_BYTES // each, len(jobs) // TASKS)
         if each < SMALL_CHUNK:
             # Small chunks cost mostly calls, so each thread gets one large share of them.
             share = -(-len(jobs) // threads_for(storage.concurrency))

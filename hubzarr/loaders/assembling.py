@@ -12,11 +12,11 @@ import numpy.typing as npt
 from hubzarr.errors import DamagedError, HubzarrError, SampleError, TransformError
 from hubzarr.loaders.collating import collate
 from hubzarr.loaders.framework import Framework
+from hubzarr.loaders.loaded import Loaded
 from hubzarr.loaders.memory import Memory
 from hubzarr.loaders.options import Options
 from hubzarr.loaders.sharing import Sharing
 from hubzarr.loaders.source import Field, Source, Stored
-from hubzarr.loaders.windows import Loaded
 
 __all__ = ["Assembler", "Part", "Skipped"]
 

@@ -13,13 +13,14 @@ import numpy.typing as npt
 from hubzarr.loaders.ahead import ahead
 from hubzarr.loaders.assembling import Assembler, Part, Skipped
 from hubzarr.loaders.framework import Framework
+from hubzarr.loaders.loaded import Broken, Loaded
 from hubzarr.loaders.memory import Memory
 from hubzarr.loaders.options import Options
 from hubzarr.loaders.order import Blocks, Order
 from hubzarr.loaders.permutation import digest, mixed
 from hubzarr.loaders.source import Source
 from hubzarr.loaders.steps import Plan, Steps
-from hubzarr.loaders.windows import Broken, Loaded, Windows, read_column
+from hubzarr.loaders.windows import Windows, read_column
 
 __all__ = ["Reading"]
 
@@ -159,8 +160,11 @@ class Reading:
     def _made(self, plan: Plan, skip: int) -> Iterator[tuple[int, Any]]:
         assembler = Assembler(self.source, self.options, self.to, self.skipped)
         background = self.options.prefetch > 0
-        windows = Windows(self.source, plan, assembler.fields, self.kept, background, self._memory)
         together = TOGETHER if self.options.batch_size is None else 1
+        windows = Windows(
+            self.source, plan, assembler.fields, self.kept, self._memory,
+            first=together * (self.options.batch_size or 1), ahead=background,
+        )  # fmt: skip
         try:
             for first in range(skip, plan.count, together):
                 group = range(first, min(first + together, plan.count))
@@ -186,11 +190,15 @@ def _parts(order: Order, windows: Windows, positions: Any) -> tuple[list[Part], 
     if not count:
         return [], 0
     if numbers[0] == numbers[-1] and (numbers == numbers[0]).all():
-        loaded = windows.get(int(numbers[0]))
-        return [Part(loaded, loaded.slots[picks], slice(0, count))], count
+        return [_part(windows.get(int(numbers[0])), picks, slice(0, count))], count
     parts = []
     for number in np.unique(numbers).tolist():
         at = np.flatnonzero(numbers == number)
-        loaded = windows.get(number)
-        parts.append(Part(loaded, loaded.slots[picks[at]], at))
+        parts.append(_part(windows.get(number), picks[at], at))
     return parts, count
+
+
+def _part(loaded: Loaded, picks: npt.NDArray[np.int64], at: Any) -> Part:
+    places = loaded.slots[picks]
+    loaded.ensure(int(places.max()) + 1)
+    return Part(loaded, places, at)

@@ -3,63 +3,34 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from hubzarr.errors import DamagedError, SampleError
+from hubzarr.loaders.loaded import Broken, Column, Loaded, parts_of
 from hubzarr.loaders.memory import Memory
 from hubzarr.loaders.recent import recent_windows
 from hubzarr.loaders.source import Field, Source, Stored
 from hubzarr.loaders.steps import Plan
 from hubzarr.threads import Pool, Task, at_once
 
-__all__ = ["Broken", "Loaded", "Windows", "read_column"]
+__all__ = ["Windows", "read_column"]
 
 type Numbers = npt.NDArray[np.int64]
-type Column = npt.NDArray[Any] | list[Stored]
-#: What kept samples from being read, by place in the columns and field.
-type Broken = dict[tuple[int, str], Exception]
 
 #: Workers that may each keep a window that holds the whole epoch.
 FEW: Final = 4
 #: Fields that are asked for at once.
 AT_ONCE: Final = 8
-
-
-@dataclass(slots=True)
-class Loaded:
-    """Samples of a window, not yet decoded.
-
-    Attributes
-    ----------
-    rows : ndarray of int64
-        Rows in the order of the columns.
-    slots : ndarray of int64
-        For each row of the whole window its place in the columns; -1 for rows left out.
-    columns : dict
-        Samples by name of the field.
-    broken : dict
-        What kept rows from being read, by place and field.
-    """
-
-    rows: Numbers
-    slots: Numbers
-    columns: dict[str, Column]
-    broken: Broken = field(default_factory=dict)
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes that the columns take, about."""
-        return sum(
-            column.nbytes
-            if isinstance(column, np.ndarray)
-            else sum(len(data) if isinstance(data, bytes | memoryview) else 0 for data, _ in column)
-            for column in self.columns.values()
-        )
+#: What stands in the place of a stored sample that could not be read, or not yet.
+NOTHING: Final = Stored(b"", ())
+#: Bytes from which on the first batch does not wait for the rest of its window.
+MUCH: Final = 4 << 20
 
 
 class Windows:
@@ -73,56 +44,65 @@ class Windows:
         What to load.
     kept : dict
         Where a window that holds the whole epoch stays for later epochs.
-    ahead : bool
-        Read the next window in a thread while one is in use.
     memory : Memory
         For rows of arrays.
+    first : int
+        Samples of the first batch.
+    ahead : bool
+        Read in a thread what will be needed next.
     """
 
     def __init__(
         self, source: Source, plan: Plan, fields: Sequence[Field], kept: dict[Any, Loaded],
-        ahead: bool, memory: Memory,
+        memory: Memory, first: int, ahead: bool,
     ) -> None:  # fmt: skip
         self._source = source
         self._plan = plan
         self._fields = fields
         self._kept = kept
         self._memory = memory
-        self._pool = Pool(1, "loader-windows") if ahead and plan.order.count > 1 else None
+        self._first = first
+        self._ahead = ahead
+        self._pool: Pool | None = None
         # A store that takes its time is asked for all fields at once.
         others = min(len(fields), AT_ONCE) - 1 if source.concurrency > 8 else 0
         self._aside = Pool(others, "loader-fields") if others > 0 else None
         self._tasks: dict[int, Task[Loaded]] = {}
+        #: The one window of the epoch, by the key for later loaders, until all of it was read.
+        self._whole: tuple[tuple[Any, ...], Loaded] | None = None
 
     def get(self, number: int) -> Loaded:
         """A window; those before it are let go, the next one begins to be read."""
         for old in [n for n in self._tasks if n < number]:
             self._tasks.pop(old).cancel()
-        found = self._begin(number).result()
-        if self._pool is not None and number + 1 < self._plan.order.count:
-            self._begin(number + 1)
+        task = self._tasks.get(number)
+        if task is None:
+            # This one is waited for: its first batch should not wait for all of it.
+            task = self._tasks[number] = at_once(lambda: self._load(number, soon=True))
+        found = task.result()
+        after = number + 1
+        if self._ahead and after < self._plan.order.count and after not in self._tasks:
+            self._tasks[after] = self._later(lambda: self._load(after))
         return found
 
     def close(self) -> None:
         """Stop reading ahead."""
         for task in self._tasks.values():
-            task.cancel()
+            if not task.cancel() and task.done() and task.exception() is None:
+                for _, part in task.result().parts:
+                    part.cancel()
         self._tasks.clear()
+        self._keep()
         for pool in (self._pool, self._aside):
             if pool is not None:
                 pool.close()
 
-    def _begin(self, number: int) -> Task[Loaded]:
-        task = self._tasks.get(number)
-        if task is None:
-            if self._pool is None:
-                task = at_once(lambda: self._load(number))
-            else:
-                task = self._pool.submit(lambda: self._load(number))
-            self._tasks[number] = task
-        return task
+    def _later[T](self, work: Callable[[], T]) -> Task[T]:
+        if self._pool is None:
+            self._pool = Pool(1, "loader-windows")
+        return self._pool.submit(work)
 
-    def _load(self, number: int) -> Loaded:
+    def _load(self, number: int, soon: bool = False) -> Loaded:
         order = self._plan.order
         window = order.at(number)
         picks = window.picks[self._plan.wanted(number)]
@@ -130,45 +110,88 @@ class Windows:
         # A few workers read all of it, too: what each of them needs is another part each epoch.
         few = 1 < self._plan.workers <= FEW and self._plan.steps.world == 1
         if order.count == 1 and (whole or few):
-            return self._all(window.rows)
+            return self._all(window.rows, picks)
         if whole:
-            return self._read(window.rows, np.arange(len(picks)))
+            return self._read(window.rows, np.arange(len(picks)), picks if soon else None)
         slots = np.full(len(window.rows), -1, np.int64)
         chosen = np.unique(picks)
         slots[chosen] = np.arange(len(chosen))
-        return self._read(window.rows[chosen], slots)
+        return self._read(window.rows[chosen], slots, slots[picks] if soon else None)
 
-    def _all(self, rows: Numbers) -> Loaded:
+    def _all(self, rows: Numbers, picks: Numbers) -> Loaded:
         """The one window of an epoch, which need not be read for each epoch or loader."""
         names = tuple(one.name for one in self._fields)
-        found = self._kept.get(names)
+        found: Loaded | None = self._kept.get(names)
         if found is not None:
             return found
         key = (self._source.identity, names, hashlib.sha256(rows.tobytes()).digest())
         found = recent_windows.get(key)
-        if found is None:
-            found = self._read(rows, np.arange(len(rows)))
-            if not found.broken:  # what is broken may be mended
-                recent_windows.put(key, found, found.nbytes)
-        self._kept[names] = found
+        if found is not None:
+            self._kept[names] = found
+            return found
+        found = self._read(rows, np.arange(len(rows)), picks)
+        self._whole = key, found
+        self._keep()
         return found
 
-    def _read(self, rows: Numbers, slots: Numbers) -> Loaded:
-        loaded = Loaded(rows, slots, {})
-        tasks = [self._reading(one, rows) for one in self._fields]
-        for one, task in zip(self._fields, tasks, strict=True):
-            task.run()  # unless a thread aside did it or does it
-            loaded.columns[one.name], broken = task.result()
-            loaded.broken |= broken
+    def _keep(self) -> None:
+        """Keep the one window for later, once all of it was read."""
+        if self._whole is None or not self._whole[1].is_complete:
+            return
+        key, found = self._whole
+        self._whole = None
+        self._kept[key[1]] = found
+        if not found.broken:  # what is broken may be mended
+            recent_windows.put(key, found, found.nbytes)
+
+    def _read(self, rows: Numbers, slots: Numbers, needed: Numbers | None) -> Loaded:
+        """Rows in the order in which they lie in the store, those of the first batch at once."""
+        bounds = np.array([0, len(rows)])
+        if needed is not None and self._is_much(len(rows)):
+            homes = self._source.numbers(rows) // max(1, self._source.block())
+            order, bounds = parts_of(needed, homes, self._first)
+            places = np.empty(len(rows), np.int64)
+            places[order] = np.arange(len(rows))
+            rows, slots = rows[order], np.where(slots < 0, slots, places[slots])
+        columns = {one.name: self._room(one, len(rows)) for one in self._fields}
+        loaded = Loaded(rows, slots, columns)
+        for start, stop in pairwise(bounds.tolist()):
+            loaded.parts.append((start, Task(partial(self._fill, loaded, start, stop))))
+        loaded.ensure(1)
+        if self._ahead:
+            for _, task in loaded.parts[1:]:
+                self._later(task.run)
         return loaded
 
-    def _reading(self, one: Field, rows: Numbers) -> Task[tuple[Column, Broken]]:
-        def work() -> tuple[Column, Broken]:
+    def _is_much(self, count: int) -> bool:
+        """Whether rows take a while to read, on a disk that is as quick with parts of them."""
+        nbytes = sum(one.nbytes for one in self._fields) * count
+        return self._source.concurrency <= 8 and nbytes > MUCH
+
+    def _room(self, one: Field, count: int) -> Column:
+        """Where samples of a field go."""
+        if not one.uniform or one.dtype is None:
+            return [NOTHING] * count
+        return self._memory.empty((count, *(n or 0 for n in one.shape or ())), one.dtype)
+
+    def _fill(self, loaded: Loaded, start: int, stop: int) -> None:
+        """Read one part of the columns."""
+        rows = loaded.rows[start:stop]
+        tasks = [self._reading(one, rows, loaded.columns[one.name], start) for one in self._fields]
+        for task in tasks:
+            task.run()  # unless a thread aside did it or does it
+            for (place, name), error in task.result().items():
+                loaded.broken[place + start, name] = error
+
+    def _reading(self, one: Field, rows: Numbers, column: Column, start: int) -> Task[Broken]:
+        def work() -> Broken:
             broken: Broken = {}
-            out = None
-            if one.uniform and one.dtype is not None and one.shape is not None:
-                out = self._memory.empty((len(rows), *(n or 0 for n in one.shape)), one.dtype)
-            return read_column(self._source, one, rows, broken, out), broken
+            room = column[start : start + len(rows)]
+            out = room if isinstance(room, np.ndarray) else None
+            found = read_column(self._source, one, rows, broken, out)
+            if found is not out:
+                column[start : start + len(rows)] = found
+            return broken
 
         return Task(work) if self._aside is None else self._aside.submit(work)
 
@@ -213,4 +236,4 @@ def nothing(one: Field) -> Column:
     """What stands in the place of a sample that could not be read."""
     if one.uniform:
         return np.zeros((1, *(n or 0 for n in one.shape or ())), one.dtype)
-    return [Stored(b"", ())]
+    return [NOTHING]

@@ -14,7 +14,16 @@ from typing import Protocol
 
 from hubzarr.errors import InvalidError, StorageError
 
-__all__ = ["Counters", "Data", "Storage", "check_range", "is_read_only", "joined", "storage_error"]
+__all__ = [
+    "Counters",
+    "Data",
+    "Storage",
+    "check_range",
+    "is_read_only",
+    "joined",
+    "spread",
+    "storage_error",
+]
 
 type Data = Buffer | Sequence[Buffer]
 """The content of an object: one buffer, or a list or tuple of buffers stored in a row."""
@@ -100,11 +109,11 @@ class Storage(Protocol):
         A range that reaches past the end is cut there, as for a slice of bytes.
         """
 
-    def get_into(self, path: str, out: memoryview) -> int | None:
-        """Read an object into `out` and return its size, None if it does not exist.
+    def get_into(self, path: str, *out: memoryview) -> int | None:
+        """Read an object into buffers in a row and return its size, None if it does not exist.
 
-        `out` is filled exactly if the result equals ``len(out)``. For an object that
-        is longer than `out` the result is only some number above ``len(out)``.
+        Buffers of bytes are filled exactly if the result equals the sum of their lengths. For
+        an object that is longer the result is only some number above that.
         """
 
     def get_many(self, paths: Sequence[str]) -> list[bytes | None]:
@@ -181,6 +190,25 @@ def joined(data: Data) -> bytes:
     if isinstance(data, (list, tuple)):
         return b"".join(data)
     return bytes(data)  # type: ignore[arg-type]
+
+
+def spread(data: Buffer, out: Sequence[memoryview]) -> int:
+    """Copy into buffers in a row as much of an object as there is room for; return its size.
+
+    Examples
+    --------
+    >>> first, second = bytearray(3), bytearray(3)
+    >>> spread(b"abcd", [memoryview(first), memoryview(second)])
+    4
+    >>> first, second
+    (bytearray(b'abc'), bytearray(b'd\\x00\\x00'))
+    """
+    view, start = memoryview(data), 0
+    for part in out:
+        count = min(len(view) - start, len(part))
+        part[:count] = view[start : start + count]
+        start += count
+    return len(view)
 
 
 def check_range(start: int, stop: int | None) -> None:

@@ -64,9 +64,9 @@ class StorageBelow:
         """Return some bytes of an object."""
         return self._whole.get_range(self._full(path), start, stop)
 
-    def get_into(self, path: str, out: memoryview) -> int | None:
-        """Read an object into `out` and return its size, None if it does not exist."""
-        return self._whole.get_into(self._full(path), out)
+    def get_into(self, path: str, *out: memoryview) -> int | None:
+        """Read an object into buffers and return its size, None if it does not exist."""
+        return self._whole.get_into(self._full(path), *out)
 
     def get_many(self, paths: Sequence[str]) -> list[bytes | None]:
         """Return the contents of several objects."""

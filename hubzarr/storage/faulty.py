@@ -145,9 +145,9 @@ class FaultyStorage:
         """Return a range of bytes of an object."""
         return self._do("get_range", path, lambda: self.inner.get_range(path, start, stop))
 
-    def get_into(self, path: str, out: memoryview) -> int | None:
-        """Read an object into `out` and return its size, None if it does not exist."""
-        return self._do("get_into", path, lambda: self.inner.get_into(path, out))
+    def get_into(self, path: str, *out: memoryview) -> int | None:
+        """Read an object into buffers and return its size, None if it does not exist."""
+        return self._do("get_into", path, lambda: self.inner.get_into(path, *out))
 
     def get_many(self, paths: Sequence[str]) -> list[bytes | None]:
         """Return the contents of several objects, each an operation of its own."""

@@ -48,19 +48,23 @@ def read_at(fd: int, start: int, stop: int) -> bytes:
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
-def read_into(fd: int, out: memoryview) -> int:
-    """Fill `out` from a file; return the count, one more if the file goes on."""
-    count, total = 0, out.nbytes
-    while count < total:
+def read_into(fd: int, out: Sequence[memoryview]) -> int:
+    """Fill buffers of bytes from a file; return the count, one more if the file goes on."""
+    left, count = [part for part in out if len(part)], 0
+    while left:
         if hasattr(os, "readv"):
-            got = os.readv(fd, [out[count:]] if count else [out])
+            got = os.readv(fd, left)
         else:
-            part = os.read(fd, total - count)
+            part = os.read(fd, len(left[0]))
             got = len(part)
-            out[count : count + got] = part
+            left[0][:got] = part
         if not got:
             return count
         count += got
+        while left and got >= len(left[0]):
+            got -= len(left.pop(0))
+        if got:
+            left[0] = left[0][got:]
     return count + 1 if os.read(fd, 1) else count
 
 

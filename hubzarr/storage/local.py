@@ -122,8 +122,8 @@ class LocalStorage:
         counters.read_bytes += len(data)
         return data
 
-    def get_into(self, path: str, out: memoryview) -> int | None:
-        """Read an object into `out` and return its size, None if it does not exist."""
+    def get_into(self, path: str, *out: memoryview) -> int | None:
+        """Read an object into buffers and return its size, None if it does not exist."""
         try:
             fd = os.open(self._prefix + path, _READ)
         except OSError as error:

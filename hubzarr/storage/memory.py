@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from hubzarr.storage.base import Counters, Data, check_range, joined
+from hubzarr.storage.base import Counters, Data, check_range, joined, spread
 
 __all__ = ["MemoryStorage"]
 
@@ -128,14 +128,10 @@ class MemoryStorage:
         counters.read_bytes += len(part)
         return part
 
-    def get_into(self, path: str, out: memoryview) -> int | None:
-        """Read an object into `out` and return its size, None if it does not exist."""
+    def get_into(self, path: str, *out: memoryview) -> int | None:
+        """Read an object into buffers and return its size, None if it does not exist."""
         data = self.get(path)
-        if data is None:
-            return None
-        count = min(len(data), out.nbytes)
-        out[:count] = data if count == len(data) else data[:count]
-        return len(data)
+        return None if data is None else spread(data, out)
 
     def get_many(self, paths: Sequence[str]) -> list[bytes | None]:
         """Return the contents of several objects."""

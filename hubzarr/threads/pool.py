@@ -54,8 +54,12 @@ def threads_for(concurrency: int) -> int:
 
 def submit[T](concurrency: int, work: Callable[[], T]) -> Task[T]:
     """Start work in the pool."""
+    return _begun(threads_for(concurrency), work)
+
+
+def _begun[T](threads: int, work: Callable[[], T]) -> Task[T]:
     try:
-        return _pools.get(threads_for(concurrency)).submit(work)
+        return _pools.get(threads).submit(work)
     except RuntimeError:
         # The interpreter is shutting down and no thread starts any more; what was written
         # must still be stored.
@@ -79,7 +83,8 @@ def map_all[S, T](
     so that nothing goes on behind the caller's back. Ctrl-C waits for them only `GRACE`
     seconds: a store that doesn't answer must not keep anybody from leaving.
     """
-    if len(items) <= batch or in_pool() or threads_for(concurrency) == 1:
+    threads = 1 if len(items) <= batch or in_pool() else threads_for(concurrency)
+    if threads == 1:
         return [work(item) for item in items]
     groups = [items[i : i + batch] for i in range(0, len(items), batch)]
 
@@ -92,7 +97,7 @@ def map_all[S, T](
     out: list[T] = []
     try:
         # What was begun before an interrupt is in the list, and waited for.
-        tasks.extend(submit(concurrency, partial(run, group)) for group in groups[1:])
+        tasks.extend(_begun(threads, partial(run, group)) for group in groups[1:])
         out.extend(run(groups[0]))
         for task in tasks:
             out.extend(task.result())

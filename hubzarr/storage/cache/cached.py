@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from hubzarr.config import get_config
-from hubzarr.storage.base import Counters, Data, Storage, check_range, joined
+from hubzarr.storage.base import Counters, Data, Storage, check_range, joined, spread
 from hubzarr.storage.below import StorageBelow
 from hubzarr.storage.cache.diskcache import DiskCache, disk_cache
 from hubzarr.storage.cache.kept import KeptObjects
@@ -113,14 +113,10 @@ class CachedStorage:
         """Return the content of an object, None if it does not exist."""
         return self._kept.get(path) if _IMMUTABLE.match(path) else self._get_changing(path)
 
-    def get_into(self, path: str, out: memoryview) -> int | None:
-        """Read an object into `out` and return its size, None if it does not exist."""
+    def get_into(self, path: str, *out: memoryview) -> int | None:
+        """Read an object into buffers and return its size, None if it does not exist."""
         data = self.get(path)
-        if data is None:
-            return None
-        count = min(len(data), out.nbytes)
-        out[:count] = data if count == len(data) else data[:count]
-        return len(data)
+        return None if data is None else spread(data, out)
 
     def get_many(self, paths: Sequence[str]) -> list[bytes | None]:
         """Return the contents of several objects; what is missing is read concurrently."""

@@ -57,7 +57,7 @@ go online
         check_range(start, stop)
         raise self._missing(path)
 
-    def get_into(self, path: str, out: memoryview) -> int | None:
+    def get_into(self, path: str, *out: memoryview) -> int | None:
         """Refuse."""
         raise self._missing(path)
 

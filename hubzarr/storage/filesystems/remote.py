@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from hubzarr.errors import HubzarrError, ReadOnlyError, StorageError, UnsupportedError
-from hubzarr.storage.base import Counters, Data, check_range, joined
+from hubzarr.storage.base import Counters, Data, check_range, joined, spread
 from hubzarr.storage.filesystems.listing import names_after
 from hubzarr.storage.filesystems.web import web_info
 from hubzarr.storage.network.connect import (
@@ -136,14 +136,10 @@ class FsspecStorage:
             data = b""
         return self._count_read(data)
 
-    def get_into(self, path: str, out: memoryview) -> int | None:
-        """Read an object into `out` and return its size, None if it does not exist."""
+    def get_into(self, path: str, *out: memoryview) -> int | None:
+        """Read an object into buffers and return its size, None if it does not exist."""
         data = self.get(path)
-        if data is None:
-            return None
-        count = min(len(data), out.nbytes)
-        out[:count] = data if count == len(data) else data[:count]
-        return len(data)
+        return None if data is None else spread(data, out)
 
     def get_many(self, paths: Sequence[str]) -> list[bytes | None]:
         """Return the contents of several objects, read concurrently."""

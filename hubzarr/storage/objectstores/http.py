@@ -57,11 +57,11 @@ read-only; write to the store behind it
         ask = super().get
         return self._second_try(lambda: ask(path), lambda: self.by_fsspec().get(path))
 
-    def get_into(self, path: str, out: memoryview) -> int | None:
-        """Read an object into `out` and return its size, None if it does not exist."""
+    def get_into(self, path: str, *out: memoryview) -> int | None:
+        """Read an object into buffers and return its size, None if it does not exist."""
         ask = super().get_into
         return self._second_try(
-            lambda: ask(path, out), lambda: self.by_fsspec().get_into(path, out)
+            lambda: ask(path, *out), lambda: self.by_fsspec().get_into(path, *out)
         )
 
     def get_range(self, path: str, start: int, stop: int | None) -> bytes | None:

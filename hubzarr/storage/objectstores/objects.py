@@ -19,7 +19,7 @@ from dataclasses import replace
 from typing import Any, Concatenate, Final
 
 from hubzarr.errors import HubzarrError, InvalidError, StorageError, UnsupportedError
-from hubzarr.storage.base import Counters, Data, check_range, joined
+from hubzarr.storage.base import Counters, Data, check_range, joined, spread
 from hubzarr.storage.filesystems.remote import FsspecStorage
 from hubzarr.storage.network.connect import check_url, restored_options, without_secrets
 from hubzarr.storage.network.creating import create_once
@@ -157,19 +157,17 @@ class ObjectStorage:
         return self._count_read(data)
 
     @_or_by_fsspec
-    def get_into(self, path: str, out: memoryview) -> int | None:
-        """Read an object into `out` and return its size, None if it does not exist."""
+    def get_into(self, path: str, *out: memoryview) -> int | None:
+        """Read an object into buffers and return its size, None if it does not exist."""
         full = self._start + path
         data = self._read(path, lambda client: client.get(full).bytes())
         if data is None:
             self._count_read(None)
             return None
-        view = memoryview(data)
-        count = min(len(view), out.nbytes)
-        out[:count] = view[:count]
+        size = spread(data, out)
         self.counters.reads += 1
-        self.counters.read_bytes += len(view)
-        return len(view)
+        self.counters.read_bytes += size
+        return size
 
     @_or_by_fsspec
     def get_many(self, paths: Sequence[str]) -> list[bytes | None]:
