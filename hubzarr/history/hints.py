@@ -21,6 +21,7 @@ from typing import Final
 from hubzarr.errors import DamagedError, HubzarrError, UnsupportedError
 from hubzarr.history.manifest import Commit, Manifest, decode
 from hubzarr.storage.base import Storage
+from hubzarr.threads import begin
 
 __all__ = ["Hint", "forget_hints", "hint_path", "parse_hint", "write_hint"]
 
@@ -127,6 +128,7 @@ class _Writer:
         self._due: dict[_Key, _Due] = {}
         self._last: dict[_Key, float] = {}
         self._running = False
+        self._leaving = threading.Event()
 
     def add(
         self, storage: Storage, commit: Commit, data: bytes, first: Callable[[], str | None]
@@ -138,7 +140,7 @@ class _Writer:
                 return
             self._running = True
         try:
-            threading.Thread(target=self._run, name="hubzarr-hints", daemon=True).start()
+            begin(self._run, "hubzarr-hints", self._leaving.set)
         except RuntimeError:  # the interpreter is shutting down: no hint then
             self._running = False
 
@@ -156,8 +158,7 @@ class _Writer:
                 now = time.monotonic()
                 key = min(self._due, key=lambda key: self._last.get(key, 0.0))
                 wait = self._last.get(key, 0.0) + PAUSE - now
-            if wait > 0:
-                time.sleep(wait)
+            self._leaving.wait(max(0.0, wait))  # the last ones, at the exit, don't wait
             self._write(key)
 
     def _write(self, key: _Key) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Iterator
 from queue import Empty, SimpleQueue
 from typing import Any, Final
 
 from hubzarr.errors import ClosedError
+from hubzarr.threads import begin
 
 __all__ = ["ahead"]
 
@@ -38,10 +38,12 @@ def ahead[T](items: Iterator[T], depth: int) -> Iterator[T]:
     for _ in range(depth):
         room.put(True)
     wanted = [True]
-    thread = threading.Thread(
-        target=_make, args=(items, ready, room, wanted), name="loader-ahead", daemon=True
-    )
-    thread.start()
+
+    def leave() -> None:
+        wanted[0] = False
+        room.put(False)
+
+    begin(lambda: _make(items, ready, room, wanted), "loader-ahead", leave)
     process = os.getpid()
     try:
         while True:
@@ -59,8 +61,7 @@ def ahead[T](items: Iterator[T], depth: int) -> Iterator[T]:
             yield item
             del item
     finally:
-        wanted[0] = False
-        room.put(False)
+        leave()
 
 
 def _make(

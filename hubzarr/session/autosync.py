@@ -15,6 +15,8 @@ import threading
 import time
 from typing import TYPE_CHECKING, Final, Protocol
 
+import hubzarr.threads  # noqa: F401 - what ends its threads must be registered before ours
+
 if TYPE_CHECKING:
     from hubzarr.storage.base import Storage
 
@@ -156,6 +158,7 @@ def drain() -> None:
         )
 
 
+# `threads` has registered before, so that its threads end after this.
 atexit.register(drain)
 # Earlier, while thread pools and event loops still take work: what most writes end by. It is
 # also the only one of the two that runs in the children that multiprocessing forks.

@@ -8,16 +8,23 @@ them leaves nothing behind that another would wait for.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any, Final
 
-__all__ = ["Pool", "Task"]
+from hubzarr.threads.ending import begin
+
+__all__ = ["Cancelled", "Pool", "Task"]
 
 #: Seconds after which those who wait look by themselves.
 LOOK: Final = 0.5
+
+
+class Cancelled(Exception):
+    """A task has no result: it was never done."""
 
 
 class Task[T]:
@@ -66,6 +73,7 @@ class Task[T]:
         if not self._claim.acquire(blocking=False):
             return self.cancelled
         self.cancelled = True
+        self._error = Cancelled("the task was cancelled before it began")
         self._end()
         return True
 
@@ -116,8 +124,9 @@ class Pool:
     def __init__(self, threads: int, name: str) -> None:
         self._tasks: SimpleQueue[Task[Any] | None] = SimpleQueue()
         self._threads = threads
+        self._left = False
         for i in range(threads):
-            threading.Thread(target=self._serve, name=f"{name}-{i}", daemon=True).start()
+            begin(self._serve, f"{name}-{i}", self._leave)
 
     def _serve(self) -> None:
         while True:
@@ -132,8 +141,28 @@ class Pool:
         for _ in range(self._threads):
             self._tasks.put(None)
 
+    def _leave(self) -> None:
+        """Do nothing more: the process exits."""
+        if self._left:
+            return
+        self._left = True
+        with contextlib.suppress(Empty):
+            while True:
+                task = self._tasks.get_nowait()
+                if task is not None:
+                    task.cancel()
+        self.close()
+
     def submit[T](self, work: Callable[[], T]) -> Task[T]:
-        """Have a call done by one of the threads."""
+        """Have a call done by one of the threads.
+
+        Raises
+        ------
+        RuntimeError
+            The process exits.
+        """
+        if self._left:
+            raise RuntimeError("the threads of this pool have ended, as the process exits")
         task = Task(work)
         self._tasks.put(task)
         return task

@@ -1,0 +1,124 @@
+"""At the exit: threads end before the interpreter does, whatever they are at."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from hubzarr.threads import Pool
+from hubzarr.threads.tasks import Cancelled
+
+#: Registered before hubzarr is imported, so it is called when hubzarr's threads have ended.
+HEAD = """
+import atexit, threading, time
+
+@atexit.register
+def look():
+    names = [t.name for t in threading.enumerate() if t is not threading.main_thread()]
+    print("left:", *[name for name in names if not name.startswith("hub-sync")])
+
+import numpy as np
+import hubzarr as hub
+from hubzarr.threads import Pool, begin, map_all
+"""
+
+
+def run(text: str, head: str = HEAD) -> str:
+    """What a script prints that ends as it should."""
+    done = subprocess.run(
+        [sys.executable, "-c", head + text], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+def test_threads_are_told_to_leave_and_waited_for():
+    text = """
+stop = threading.Event()
+
+def work():
+    stop.wait()
+    time.sleep(0.2)
+    print("ended")
+
+begin(work, "worker", stop.set)
+"""
+    assert run(text) == "ended\nleft:\n"
+
+
+def test_what_a_pool_has_begun_ends_and_nothing_else_begins():
+    text = """
+pool, busy = Pool(1, "few"), threading.Event()
+
+def work():
+    busy.set()
+    time.sleep(0.2)
+    print("ended")
+
+pool.submit(work)
+for _ in range(100):
+    pool.submit(lambda: print("begun"))
+busy.wait()
+"""
+    assert run(text) == "ended\nleft:\n"
+
+
+def test_a_thread_that_does_not_leave_keeps_nobody():
+    text = """
+begin(threading.Event().wait, "stuck", lambda: None)
+"""
+    assert run(text) == "left: stuck\n"
+
+
+def test_work_at_the_exit_is_done_without_threads():
+    text = """
+hub.configure(threads=4)
+a = hub.array((64, 64), name="at-exit", chunks=8, dtype="i8")
+a[...] = 7
+a.commit()
+print(map_all(abs, [-1, -2], 1))
+
+def late():
+    names = {t.name for t in threading.enumerate()}
+    print(int(np.asarray(a[...]).sum()), map_all(abs, [-3, -4], 1), "hubzarr-0" in names)
+
+look = late
+"""
+    head = HEAD.replace("@atexit.register\ndef look", "atexit.register(lambda: look())\n\ndef look")
+    assert head != HEAD
+    assert run(text, head) == f"[1, 2]\n{64 * 64 * 7} [3, 4] False\n"
+
+
+@pytest.mark.parametrize("batches", [1, 3])
+@pytest.mark.parametrize("options", ["", "prefetch=0", "shuffle='full'"])
+def test_loops_that_are_left_midway(tmp_path, batches, options):
+    text = f"""
+ds = hub.empty({str(tmp_path / "ds")!r})
+ds.create_tensor("x").extend(np.zeros((4000, 64, 64), "u1"))
+ds.commit()
+loop = iter(ds.batches(64, shuffle=True, window=1000, {options}))
+for _ in range({batches}):
+    next(loop)
+"""
+    assert run(text.replace("shuffle=True, window=1000, s", "window=1000, s")) == "left:\n"
+
+
+def test_a_pool_that_left_takes_nothing():
+    pool = Pool(1, "left")
+    pool._leave()
+    with pytest.raises(RuntimeError, match="as the process exits"):
+        pool.submit(print)
+
+
+def test_a_cancelled_task_has_no_result():
+    pool = Pool(1, "tasks")
+    first = pool.submit(lambda: pool.submit(int))
+    task = first.result()
+    if task.cancel():
+        with pytest.raises(Cancelled):
+            task.result()
+    else:
+        assert task.result() == 0
+    pool.close()
