@@ -164,7 +164,7 @@ def test_work_has_ended_when_an_interrupted_wait_raises(monkeypatch):
             running[0] -= 1
         return item
 
-    original = pool.submit
+    original = pool._begun
 
     class Interrupted:
         """A future whose wait is interrupted, as Ctrl-C does."""
@@ -178,7 +178,7 @@ def test_work_has_ended_when_an_interrupted_wait_raises(monkeypatch):
         def result(self):
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(pool, "submit", lambda *a: Interrupted(original(*a)))
+    monkeypatch.setattr(pool, "_begun", lambda *a: Interrupted(original(*a)))
     with pytest.raises(KeyboardInterrupt):
         pool.map_all(work, range(4), 4)
     most.append(running[0])
