@@ -13,7 +13,7 @@ from hubzarr.errors import InvalidError, InvalidTypeError, NotFoundError
 from hubzarr.loaders.order import Shuffle
 from hubzarr.loaders.source import Source
 
-__all__ = ["Options", "checked"]
+__all__ = ["Options", "boolean", "checked"]
 
 RAGGED: Final = ("stack", "pad", "list", "nested")
 ON_ERROR: Final = ("raise", "skip", "replace")
@@ -88,7 +88,7 @@ def checked(source: Source, given: Mapping[str, Any], also: Iterable[str] = ()) 
     for name, least in _INTEGERS.items():
         options[name] = _integer(name, options[name], least)
     for name in ("drop_last", "pad", "return_index"):
-        options[name] = _boolean(name, options[name])
+        options[name] = boolean(name, options[name])
     rank, world = options["rank"], options["world_size"]
     if rank >= world:
         raise InvalidError(
@@ -198,7 +198,8 @@ def _integer(name: str, value: Any, least: int | None) -> int | None:
     return found
 
 
-def _boolean(name: str, value: Any) -> bool:
+def boolean(name: str, value: Any) -> bool:
+    """A switch, or an error that names it."""
     if not isinstance(value, bool | np.bool_):
         raise InvalidTypeError(f"{name}={value!r}: expected True or False")
     return bool(value)

@@ -215,6 +215,11 @@ def test_batches_go_to_a_device(ds):
     assert next(iter(ds.pytorch(3, tensors=["x"], device="cpu")))["x"].tolist() == [0, 1, 2]
 
 
+def test_pinning_is_a_switch(ds):
+    with pytest.raises(InvalidTypeError, match="pin_memory='yes': expected True or False"):
+        ds.pytorch(3, pin_memory="yes")
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_a_gpu_that_is_not_there(ds):
     with pytest.raises(UnsupportedError, match="finds no GPU"):

@@ -9,7 +9,7 @@ from typing import Any
 from hubzarr.errors import InvalidError, InvalidTypeError
 from hubzarr.loaders.ahead import ahead
 from hubzarr.loaders.loader import Loader
-from hubzarr.loaders.options import Options, checked
+from hubzarr.loaders.options import Options, boolean, checked
 from hubzarr.loaders.running import Reading
 from hubzarr.loaders.source import Source
 from hubzarr.loaders.torch.framework import TorchFramework, device_of
@@ -57,7 +57,7 @@ class TorchLoader(Loader):
         self.device = device_of(own["device"])
         self._context: str | None = own["multiprocessing_context"]
         self._begin = _function(own["worker_init_fn"])
-        to = TorchFramework(self.device, bool(own["pin_memory"]))
+        to = TorchFramework(self.device, boolean("pin_memory", own["pin_memory"]))
         super().__init__(source, checked(source, rest, also=_OWN), to)
         useful = self._begin is not None or has_work_for_workers(source, self.options)
         self.num_workers = workers if useful else 0
