@@ -120,6 +120,19 @@ def test_suffix_of_an_empty_object(storage):
     assert storage.get_range("x", 0, 5) == b""
 
 
+@pytest.mark.parametrize("sizes", [(5, 4), (9, 0), (0, 9), (3, 3, 3), (8, 4), (4, 2), (70_000, 4)])
+def test_get_into_several_buffers(storage, sizes):
+    data = np.random.default_rng(0).bytes(max(9, sum(sizes) if sizes[0] > 9 else 9))
+    storage.put("x", data)
+    parts = [bytearray(size) for size in sizes]
+    size = storage.get_into("x", *map(memoryview, parts))
+    room = sum(sizes)
+    assert (size == len(data)) if len(data) <= room else (size > room)
+    filled = b"".join(parts)
+    assert filled[: len(data)] == data[:room]
+    assert filled[len(data) :] == bytes(max(0, room - len(data)))
+
+
 def test_a_suffix_takes_no_stop(storage):
     with pytest.raises(InvalidError, match="negative start"):
         storage.get_range("x", -3, 5)

@@ -229,9 +229,10 @@ def test_short_reads_are_continued(tmp_path, monkeypatch, size, block):
         monkeypatch.setattr(os, "readv", lambda fd, views: readv(fd, [views[0][:999]]))
     assert storage.get("x") == data
     assert storage.get_range("x", 10, 150_000) == data[10:150_000]
-    out = bytearray(len(data))
-    assert storage.get_into("x", memoryview(out)) == len(data)
-    assert out == data
+    for cut in (0, len(data) // 2, len(data)):
+        parts = bytearray(cut), bytearray(len(data) - cut)
+        assert storage.get_into("x", *map(memoryview, parts)) == len(data)
+        assert b"".join(parts) == data
 
 
 def _without_links(source, target, **options):
