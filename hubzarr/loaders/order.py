@@ -1,6 +1,6 @@
 """The order of an epoch: a pure function of the rows, the seed and the epoch.
 
-An epoch goes through *windows*, one after the other: a window is read as a whole, and its
+An epoch goes through *windows*, one after the other: a window is read together, and its
 samples come in an order of their own. Without a shuffle, windows are the rows in order. With
 one, the *blocks* of rows that lie together in the store are put into a random order, some
 of them at a time make a window, and its samples are mixed: reading stays as sequential as

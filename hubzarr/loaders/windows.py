@@ -1,4 +1,4 @@
-"""Windows of an epoch in memory: read as a whole, one ahead of the one in use."""
+"""Windows of an epoch in memory: each read together, one ahead of the one in use."""
 
 from __future__ import annotations
 
