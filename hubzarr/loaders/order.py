@@ -62,7 +62,7 @@ class Blocks:
     @classmethod
     def of_rows(cls, numbers: Numbers, step: int) -> Blocks:
         """Blocks of the rows of a view: those whose numbers lie within the same `step`."""
-        members = np.argsort(numbers, kind="stable")
+        members = _sorting(numbers)
         homes = numbers[members] // max(1, step)
         begins = np.flatnonzero(np.diff(homes, prepend=-1))
         in_order = bool((members[1:] > members[:-1]).all())
@@ -248,6 +248,19 @@ class Order:
             here = windows == number
             out[here] = self.at(number).rows[picks[here]]
         return out
+
+
+def _sorting(numbers: Numbers) -> Numbers:
+    """Indices that sort numbers, those of equal ones in order."""
+    end = int(numbers.max()) + 1 if len(numbers) else 0
+    if end <= 4 * len(numbers):
+        # Where no number comes twice, it is enough to see which there are: no comparisons.
+        places = np.full(end, -1, np.int64)
+        places[numbers] = np.arange(len(numbers))
+        found = places[places >= 0]
+        if len(found) == len(numbers):
+            return found
+    return np.argsort(numbers, kind="stable")
 
 
 def _ramped(count: int, size: int, ramps: bool) -> Numbers:

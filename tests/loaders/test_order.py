@@ -45,7 +45,11 @@ def test_regular_blocks_end_where_chunks_end(length, step, first):
     assert found.rows(np.arange(found.count)).tolist() == list(range(length))
 
 
-@given(numbers=st.lists(st.integers(0, 200), max_size=200), step=st.integers(1, 50))
+@given(
+    numbers=st.lists(st.integers(0, 200), max_size=200)
+    | st.integers(0, 100).flatmap(lambda count: st.permutations(range(count))),
+    step=st.integers(1, 50),
+)
 def test_blocks_of_a_view_hold_rows_of_one_stretch_of_the_dataset(numbers, step):
     given_numbers = np.array(numbers, np.int64)
     found = Blocks.of_rows(given_numbers, step)
