@@ -6,7 +6,8 @@ BIN := $(VENV)/bin
 STAMPS := $(VENV)/.hubzarr
 SOURCES := setup.cfg pyproject.toml setup.py $(wildcard hubzarr/stats/_kernels*.[ch])
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
-WORKERS ?= auto
+# One more than there are cores: many tests wait for servers and processes.
+WORKERS ?= $(shell cores=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2); echo $$((cores + 1)))
 # Extras that make test-frameworks installs first, e.g. FRAMEWORKS=torch,jax,grain
 FRAMEWORKS ?=
 

@@ -162,17 +162,11 @@ class CellStore:
         if found is not None:
             return found
         # What is not compressed may become the memory of the result.
-        get = self._borrowed if self.codec.compressed else self.storage.get
-        data = get(self.path(write_id, cell))
-        if data is None:
-            raise self.lost(write_id, cell)
-        try:
-            if not (keep and self.worth_keeping):
-                return self.codec.view(data)
-            value = self.cache.new(self.cell_shape, self.dtype)
-            self.codec.decode_into(data, value)
-        except DamagedError as error:
-            raise self._damaged(write_id, cell, error) from error
+        reuse = self.codec.compressed
+        if not (keep and self.worth_keeping):
+            return self._decoded(write_id, cell, self.codec.view, reuse)
+        value = self.cache.new(self.cell_shape, self.dtype)
+        self._decoded(write_id, cell, lambda data: self.codec.decode_into(data, value), reuse)
         self.cache.put(key, value)
         return value
 
@@ -187,32 +181,47 @@ class CellStore:
         if found is not None:
             out[...] = found
             return
-        path = self.path(write_id, cell)
-        if out.nbytes >= STRAIGHT and self._read_straight(path, out):
+        shard = self.shard
+        if shard is None or out.nbytes < PARALLEL_SHARD or in_pool():
+            if out.nbytes < STRAIGHT or not self._read_straight(self.path(write_id, cell), out):
+                decode_into = self.codec.decode_into
+                self._decoded(write_id, cell, lambda data: decode_into(data, out), reuse=True)
             return
-        data = self._borrowed(path)
+        # Not through memory that is used again: tasks may go on after Ctrl-C.
+        decode_shard_into = shard.decode_shard_into
+        self._decoded(
+            write_id, cell, lambda data: decode_shard_into(data, out, map=self._map), reuse=False
+        )
+
+    def _decoded[T](
+        self, write_id: int, cell: Cell, decode: Callable[[Buffer], T], reuse: bool
+    ) -> T:
+        """What a function makes of a stored cell; `reuse`: in memory that the next one takes."""
+        path = self.path(write_id, cell)
+        data, scratch = self._fetched(path) if reuse else (self.storage.get(path), None)
         if data is None:
             raise self.lost(write_id, cell)
         try:
-            if self.shard and out.nbytes >= PARALLEL_SHARD and not in_pool():
-                self.shard.decode_shard_into(data, out, map=self._map)
-            else:
-                self.codec.decode_into(data, out)
+            return decode(data)
         except DamagedError as error:
             raise self._damaged(write_id, cell, error) from error
+        finally:
+            if scratch is not None:
+                _thread.scratch = scratch
 
-    def _borrowed(self, path: str) -> Buffer | None:
-        """An object in memory of this thread that the next one takes over."""
+    def _fetched(self, path: str) -> tuple[Buffer | None, Array | None]:
+        """An object, and the memory of this thread that it lies in, to be given back."""
         room = self.codec.nbytes
         if not self.storage.is_local or not STRAIGHT <= room <= SCRATCH:
-            return self.storage.get(path)
-        scratch: Array | None = getattr(_thread, "scratch", None)
+            return self.storage.get(path), None
+        # Nobody else finds it while it is in use: the handler of a signal may read, too.
+        scratch: Array | None = _thread.__dict__.pop("scratch", None)
         if scratch is None or len(scratch) < room:
-            scratch = _thread.scratch = np.empty(room, np.uint8)
+            scratch = np.empty(room, np.uint8)
         size = self.storage.get_into(path, memoryview(scratch))
-        if size is None or size <= len(scratch):
-            return None if size is None else scratch[:size]
-        return self.storage.get(path)
+        if size is not None and size > len(scratch):
+            return self.storage.get(path), scratch
+        return None if size is None else scratch[:size], scratch
 
     def _read_straight(self, path: str, out: Array) -> bool:
         """Read a cell that is stored as it lies in memory, unless something is wrong with it."""

@@ -68,7 +68,10 @@ def _make(
     items: Iterator[Any], ready: SimpleQueue[Any], room: SimpleQueue[bool], wanted: list[bool]
 ) -> None:
     """Make items as long as there is room for them and they are wanted."""
-    failure: BaseException | None = None
+    # Whoever still reads must not take this for the end of the items.
+    failure: BaseException | None = ClosedError(
+        "this loop was ended before its last batch, as the process exits"
+    )
     try:
         while wanted[0]:
             try:
@@ -79,11 +82,13 @@ def _make(
                 break
             item = next(items, _END)
             if item is _END:
+                failure = None
                 break
             ready.put((item, None))
             del item  # the reader's alone from now on
     except BaseException as error:
-        failure = error
+        if wanted[0]:
+            failure = error
     finally:
         close = getattr(items, "close", None)
         if close is not None:

@@ -89,7 +89,9 @@ class Windows:
         """Stop reading ahead."""
         for task in self._tasks.values():
             if not task.cancel() and task.done() and task.exception() is None:
-                for _, part in task.result().parts:
+                loaded = task.result()
+                # The one window of the epoch is read to its end: the next epoch needs it.
+                for _, part in loaded.parts if self._whole is None else ():
                     part.cancel()
         self._tasks.clear()
         self._keep()
@@ -131,15 +133,18 @@ class Windows:
             return found
         found = self._read(rows, np.arange(len(rows)), picks)
         self._whole = key, found
-        self._keep()
+        if self._ahead:
+            self._later(self._keep)
+        else:
+            self._keep()
         return found
 
     def _keep(self) -> None:
         """Keep the one window for later, once all of it was read."""
-        if self._whole is None or not self._whole[1].is_complete:
+        whole = self._whole
+        if whole is None or not whole[1].is_complete:
             return
-        key, found = self._whole
-        self._whole = None
+        key, found = whole
         self._kept[key[1]] = found
         if not found.broken:  # what is broken may be mended
             recent_windows.put(key, found, found.nbytes)

@@ -11,7 +11,6 @@ import atexit
 import os
 import threading
 import time
-import weakref
 from collections.abc import Callable
 from typing import Final
 
@@ -19,9 +18,11 @@ __all__ = ["begin"]
 
 #: Seconds that the exit waits for threads, all of them together.
 LEAVE: Final = 1.0
+#: Seconds after which it looks for threads that were begun meanwhile.
+LOOK: Final = 0.02
 
-type _Living = weakref.WeakKeyDictionary[threading.Thread, Callable[[], None]]
-_living: _Living = weakref.WeakKeyDictionary()
+#: Threads and what has them leave. A dict's own methods need no lock.
+_living: dict[threading.Thread, Callable[[], None]] = {}
 
 
 def begin(run: Callable[[], None], name: str, leave: Callable[[], None]) -> threading.Thread:
@@ -48,21 +49,38 @@ def begin(run: Callable[[], None], name: str, leave: Callable[[], None]) -> thre
     >>> stop.set()
     >>> thread.join()
     """
-    thread = threading.Thread(target=run, name=name, daemon=True)
-    thread.start()
+
+    def live() -> None:
+        try:
+            run()
+        finally:
+            _living.pop(thread, None)
+
+    thread = threading.Thread(target=live, name=name, daemon=True)
     _living[thread] = leave
+    try:
+        thread.start()
+    except RuntimeError:
+        _living.pop(thread, None)
+        raise
     return thread
 
 
 # Sessions are synced before: what they register comes later, and goes first.
 @atexit.register
 def _end() -> None:
-    found = list(_living.items())
-    for _, leave in found:
-        leave()
     until = time.monotonic() + LEAVE
-    for thread, _ in found:
-        thread.join(max(0.0, until - time.monotonic()))
+    told: dict[threading.Thread, None] = {}
+    # Those that have not left yet may begin others.
+    while time.monotonic() < until:
+        for thread, leave in _living.copy().items():
+            if thread not in told:
+                told[thread] = None
+                leave()
+        running = [thread for thread in told if thread.is_alive()]
+        if not running:
+            return
+        running[0].join(LOOK)
 
 
 if hasattr(os, "register_at_fork"):

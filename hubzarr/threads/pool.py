@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any, Final
 
 from hubzarr.config import get_config
-from hubzarr.threads.tasks import Pool, Task
+from hubzarr.threads.tasks import Cancelled, Pool, Task
 
 __all__ = ["at_once", "in_pool", "let_end", "map_all", "submit", "threads_for"]
 
@@ -99,8 +99,11 @@ def map_all[S, T](
         # What was begun before an interrupt is in the list, and waited for.
         tasks.extend(_begun(threads, partial(run, group)) for group in groups[1:])
         out.extend(run(groups[0]))
-        for task in tasks:
-            out.extend(task.result())
+        for task, group in zip(tasks, groups[1:], strict=True):
+            try:
+                out.extend(task.result())
+            except Cancelled:  # the pool has ended, as the process exits
+                out.extend(run(group))
     except BaseException as error:
         failure = error
         for task in tasks:

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from typing import Any, Final
 
+from hubzarr.errors import ClosedError
 from hubzarr.threads.ending import begin
 
 __all__ = ["Cancelled", "Pool", "Task"]
@@ -23,7 +24,7 @@ __all__ = ["Cancelled", "Pool", "Task"]
 LOOK: Final = 0.5
 
 
-class Cancelled(Exception):
+class Cancelled(ClosedError):
     """A task has no result: it was never done."""
 
 
@@ -73,7 +74,10 @@ class Task[T]:
         if not self._claim.acquire(blocking=False):
             return self.cancelled
         self.cancelled = True
-        self._error = Cancelled("the task was cancelled before it began")
+        self._error = Cancelled(
+            "what was to be done was cancelled before it began: the process exits, or the loop "
+            "that wanted it has ended"
+        )
         self._end()
         return True
 
@@ -165,4 +169,6 @@ class Pool:
             raise RuntimeError("the threads of this pool have ended, as the process exits")
         task = Task(work)
         self._tasks.put(task)
+        if self._left and task.cancel():  # it may have come too late for all threads
+            raise RuntimeError("the threads of this pool have ended, as the process exits")
         return task

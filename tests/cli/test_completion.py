@@ -97,9 +97,9 @@ def test_shells_take_the_script(
 @pytest.mark.parametrize(
     ("line", "replies"),
     [
-        ("hubzarr inf", ["info"]),
+        pytest.param("hubzarr inf", ["info"], marks=pytest.mark.slow),
         ("hubzarr info alice/weather:", ["v0", "v1"]),
-        ("hubzarr info ", ["alice/weather", "mnist"]),
+        pytest.param("hubzarr info ", ["alice/weather", "mnist"], marks=pytest.mark.slow),
     ],
 )
 def test_bash_completes(line: str, replies: list[str]) -> None:

@@ -179,7 +179,7 @@ def check_goes_on(root):
 
 def ways(verb):
     if verb not in WRITES:
-        return ("before", "after")
+        return ("before",)  # what is stored is the same after it
     return (
         ("before", "torn", "linked", "after") if verb == "create" else ("before", "torn", "after")
     )
