@@ -124,6 +124,32 @@ def test_objects_larger_than_the_chunk(storage):
     assert same(cells.read_cell(1, (0, 0)), values)
 
 
+@pytest.mark.parametrize("name", ["zstd", "blosc", "gzip", "zarr", "checksum"])
+@pytest.mark.parametrize("keep", [True, False, None])
+def test_reads_in_the_midst_of_a_read(storage, monkeypatch, name, keep):
+    """As the handler of a signal may do, or a finalizer."""
+    cells = cells_of(storage, CHAINS[name], "i8")
+    for number in (1, 2):
+        store(cells, number, np.full(SHAPE, number, "i8"))
+    get_into, inner = storage.get_into, []
+
+    def nested(path, *out):
+        size = get_into(path, *out)
+        if not inner:
+            inner.append(None)
+            inner[0] = cells.read_cell(2, (0, 0), False)
+        return size
+
+    monkeypatch.setattr(storage, "get_into", nested)
+    out = np.empty(SHAPE, "i8")
+    if keep is None:
+        cells.read_cell_into(1, (0, 0), out)
+    else:
+        out = cells.read_cell(1, (0, 0), keep)
+    assert (out == 1).all()
+    assert all((one == 2).all() for one in inner)
+
+
 def test_threads_have_their_own_memory(storage):
     cells = cells_of(storage, CHAINS["zstd"], "i8")
     for number in range(1, 9):

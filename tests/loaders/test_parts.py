@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 
 import numpy as np
 import pytest
@@ -136,6 +137,17 @@ def test_a_loop_that_was_left_is_no_whole_window(many, monkeypatch, fresh):
         found = np.concatenate([batch["x"][:, 0] for batch in loader])
         assert np.sort(found).tolist() == list(range(4000))
         assert np.sort([batch["x"][0, 0] for batch in loader]).size == 2000
+
+
+def test_a_loop_that_was_left_reads_on_for_the_next_one(many, monkeypatch, fresh):
+    monkeypatch.setattr(windows, "MUCH", 0)
+    monkeypatch.setattr(TensorsSource, "block", lambda self: many.x.array.chunks[0])
+    loader = many.batches(2, shuffle=True, prefetch=2)
+    next(iter(loader))
+    until = time.monotonic() + 30
+    while not loader._reading.kept and time.monotonic() < until:
+        time.sleep(0.01)
+    assert reads(many, lambda: list(loader)) == 0
 
 
 @pytest.mark.parametrize("prefetch", [0, 2])

@@ -23,6 +23,10 @@ import numpy as np
 import hubzarr as hub
 from hubzarr.threads import Pool, begin, map_all
 """
+#: The same, for scripts that have a look of their own.
+HEAD_LATE = HEAD.replace(
+    "@atexit.register\ndef look", "atexit.register(lambda: look())\n\ndef look"
+)
 
 
 def run(text: str, head: str = HEAD) -> str:
@@ -72,6 +76,61 @@ begin(threading.Event().wait, "stuck", lambda: None)
     assert run(text) == "left: stuck\n"
 
 
+def test_threads_begun_while_others_leave_do_so_too():
+    text = """
+stop, last = threading.Event(), threading.Event()
+
+def work():
+    stop.wait()
+    time.sleep(0.1)
+    begin(last.wait, "late", last.set)
+
+begin(work, "worker", stop.set)
+"""
+    assert run(text) == "left:\n"
+
+
+def test_what_a_pool_no_longer_does_is_done_by_those_who_wait():
+    text = """
+hub.configure(threads=2)
+
+def work(number):
+    time.sleep(0.05)
+    return number
+
+sums = []
+reader = threading.Thread(target=lambda: sums.append(sum(map_all(work, range(20), 1))), daemon=True)
+reader.start()
+time.sleep(0.1)
+
+def late():
+    reader.join()
+    print(sums)
+
+look = late
+"""
+    assert run(text, HEAD_LATE) == f"[{sum(range(20))}]\n"
+
+
+def test_a_loop_that_the_exit_cuts_short_does_not_seem_to_be_over(tmp_path):
+    text = f"""
+ds = hub.empty({str(tmp_path / "ds")!r})
+ds.create_tensor("x").extend(np.zeros((4000, 64), "u1"))
+ds.commit()
+loop = iter(ds.batches(8, prefetch=1))
+next(loop)
+
+def late():
+    try:
+        print(len(list(loop)))
+    except hub.errors.ClosedError as error:
+        print(error)
+
+look = late
+"""
+    assert run(text, HEAD_LATE).startswith("this loop was ended before its last batch")
+
+
 def test_work_at_the_exit_is_done_without_threads():
     text = """
 hub.configure(threads=4)
@@ -86,9 +145,7 @@ def late():
 
 look = late
 """
-    head = HEAD.replace("@atexit.register\ndef look", "atexit.register(lambda: look())\n\ndef look")
-    assert head != HEAD
-    assert run(text, head) == f"[1, 2]\n{64 * 64 * 7} [3, 4] False\n"
+    assert run(text, HEAD_LATE) == f"[1, 2]\n{64 * 64 * 7} [3, 4] False\n"
 
 
 @pytest.mark.parametrize("batches", [1, 3])
