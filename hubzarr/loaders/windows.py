@@ -133,10 +133,9 @@ class Windows:
             return found
         found = self._read(rows, np.arange(len(rows)), picks)
         self._whole = key, found
-        if self._ahead:
-            self._later(self._keep)
-        else:
-            self._keep()
+        self._keep()
+        if self._ahead and not found.is_complete:
+            self._later(self._keep)  # behind the other parts
         return found
 
     def _keep(self) -> None:
