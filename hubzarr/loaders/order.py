@@ -29,6 +29,8 @@ type Shuffle = Literal["none", "window", "full"]
 ORDERS: Final = 1
 #: The first windows are smaller by this, so that the first batch comes sooner.
 RAMP: Final = 8
+#: Positions in the windows that are kept, where four windows have fewer.
+RECENT: Final = 1 << 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -205,7 +207,8 @@ class Order:
         found = self._recent.get(number)
         if found is None:
             found = self._recent[number] = self._made(number)
-            while len(self._recent) > 4:
+            # A step of many ranks may go through many small windows, again and again.
+            while len(self._recent) > max(4, RECENT // max(1, self.window)):
                 self._recent.popitem(last=False)
         return found
 
