@@ -85,10 +85,11 @@ class ArraySource:
         return True
 
     def load(
-        self, name: str, rows: npt.NDArray[np.int64], out: npt.NDArray[Any] | None = None
-    ) -> npt.NDArray[Any]:
+        self, name: str, rows: npt.NDArray[np.int64], out: npt.NDArray[Any] | None = None,
+        keep: bool | None = None,
+    ) -> npt.NDArray[Any]:  # fmt: skip
         """Samples as rows of one array."""
-        return read_rows(self._engine, self._view, rows, out)
+        return read_rows(self._engine, self._view, rows, out, keep)
 
     def decode(self, name: str, stored: Stored, out: npt.NDArray[Any] | None = None) -> Any:
         """Nothing to decode."""
@@ -110,7 +111,7 @@ def block_rows(nbytes: float, chunk: int) -> int:
 
 def read_rows(
     engine: ArrayEngine, view: Transform, rows: npt.NDArray[np.int64],
-    out: npt.NDArray[Any] | None = None,
+    out: npt.NDArray[Any] | None = None, keep: bool | None = None,
 ) -> npt.NDArray[Any]:  # fmt: skip
     """Some indices of the first axis of a view; long runs of neighbours are read as boxes.
 
@@ -121,6 +122,8 @@ def read_rows(
     rows : ndarray of int64
     out : ndarray, optional
         Where to put them.
+    keep : bool, optional
+        Whether chunks should stay in the cache; by default if they are few.
     """
     if out is None:
         out = np.empty((len(rows), *view.shape[1:]), engine.cells.dtype)
@@ -134,7 +137,7 @@ def read_rows(
     if box is None or len(box) != len(view.shape) or len(breaks) > 2 * touched:
         t = apply(view, rows)
         if t.box is None:
-            read_gather(engine, t, out)
+            read_gather(engine, t, out, keep)
         else:
             out[...] = engine.read(t)
         return out
@@ -145,5 +148,5 @@ def read_rows(
         (((first, first + b - a), *box[1:]), out[a:b])
         for first, a, b in zip(firsts, begins, ends, strict=True)
     ]
-    read_boxes(engine, boxes)
+    read_boxes(engine, boxes, keep)
     return out

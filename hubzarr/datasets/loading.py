@@ -122,7 +122,11 @@ class TensorsSource:
         return isinstance(self._chosen, range) and self._chosen.step == 1
 
     def load(
-        self, name: str, rows: Numbers, out: npt.NDArray[Any] | None = None
+        self,
+        name: str,
+        rows: Numbers,
+        out: npt.NDArray[Any] | None = None,
+        keep: bool | None = None,
     ) -> npt.NDArray[Any] | list[Stored]:
         """Samples of a tensor, those that are files or differ in shape as they are stored."""
         column, numbers = self._column(name), self.numbers(rows)
@@ -130,7 +134,7 @@ class TensorsSource:
             return [] if not isinstance(column, UniformColumn) else column.read(numbers)
         if isinstance(column, UniformColumn):
             engine = column.state.engine
-            return read_rows(engine, identity(engine.shape), numbers, out)
+            return read_rows(engine, identity(engine.shape), numbers, out, keep)
         in_order = len(numbers) and bool((np.diff(numbers) == 1).all())
         key = slice(int(numbers[0]), int(numbers[-1]) + 1) if in_order else numbers
         return [Stored(data, shape) for data, shape in column.many(key)]

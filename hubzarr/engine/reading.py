@@ -36,11 +36,16 @@ def read_box(engine: ArrayEngine, box: Box, out: Array) -> None:
     read_boxes(engine, [(box, out)])
 
 
-def read_boxes(engine: ArrayEngine, boxes: Sequence[tuple[Box, Array]]) -> None:
-    """Read several boxes, each into an array of its shape."""
+def read_boxes(
+    engine: ArrayEngine, boxes: Sequence[tuple[Box, Array]], keep: bool | None = None
+) -> None:
+    """Read several boxes, each into an array of its shape.
+
+    `keep` says whether their chunks should stay in the cache; None: if they are few.
+    """
     cells = engine.cells
     nbytes = sum(out.nbytes for _, out in boxes)
-    keep = keeps(cells, nbytes)
+    keep = keeps(cells, nbytes) if keep is None else keep
     with engine.lock:
         # Threads of the pool must not want the lock: the caller may hold it.
         jobs = [(job, out) for box, out in boxes for job in _box_jobs(engine, box, out)]
@@ -162,10 +167,13 @@ def _read_inner(
         out[piece.out] = cells.codec.fill_value if chunk is None else chunk[piece.inside]
 
 
-def read_gather(engine: ArrayEngine, t: Transform, out: Array) -> None:
-    """Read a selection with steps or index arrays into an array of its shape."""
+def read_gather(engine: ArrayEngine, t: Transform, out: Array, keep: bool | None = None) -> None:
+    """Read a selection with steps or index arrays into an array of its shape.
+
+    `keep` is as for `read_boxes`.
+    """
     cells = engine.cells
-    keep = keeps(cells, out.nbytes)
+    keep = keeps(cells, out.nbytes) if keep is None else keep
     shard = cells.shard
     groups: dict[tuple[int, Cell], list[tuple[Cell, Any, Any]]] = {}
     with engine.lock:

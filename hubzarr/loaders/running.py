@@ -10,6 +10,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from hubzarr.config import get_config
 from hubzarr.loaders.ahead import ahead
 from hubzarr.loaders.assembling import Assembler, Part, Skipped
 from hubzarr.loaders.framework import Framework
@@ -108,6 +109,17 @@ class Reading:
             return Blocks.regular(length, step, first)
         return Blocks.of_rows(source.numbers(np.arange(length, dtype=np.int64)), step)
 
+    def _keeps_chunks(self, order: Order) -> bool | None:
+        """Whether decoded chunks should stay in the cache; None: as for any other read."""
+        if order.count == 1:
+            return False  # the window itself stays
+        block = self.source.block()
+        least = self.window // MIXED if order.shuffle == "window" else self.window
+        if order.shuffle == "full" or least < block:
+            return None  # several windows of an epoch need the same chunks
+        nbytes = sum(one.nbytes for one in self.source.fields if one.name in self.options.tensors)
+        return nbytes * len(self.source) <= get_config().cache_bytes // 2
+
     def steps(self, position: int = 0) -> Steps:
         """The steps of an epoch from a position on."""
         options = self.options
@@ -164,6 +176,7 @@ class Reading:
         windows = Windows(
             self.source, plan, assembler.fields, self.kept, self._memory,
             first=together * (self.options.batch_size or 1), ahead=background,
+            keep=self._keeps_chunks(plan.order),
         )  # fmt: skip
         try:
             for first in range(skip, plan.count, together):

@@ -97,9 +97,12 @@ class Source(Protocol):
         """Whether row i is number i + a constant."""
 
     def load(
-        self, name: str, rows: npt.NDArray[np.int64], out: npt.NDArray[Any] | None = None
-    ) -> npt.NDArray[Any] | list[Stored]:
+        self, name: str, rows: npt.NDArray[np.int64], out: npt.NDArray[Any] | None = None,
+        keep: bool | None = None,
+    ) -> npt.NDArray[Any] | list[Stored]:  # fmt: skip
         """Samples of a field: of uniform ones an array (`out` if given), else as stored.
+
+        `keep` says whether what was decoded should stay in the cache; None: if it is little.
 
         Raises
         ------

@@ -50,11 +50,13 @@ class Windows:
         Samples of the first batch.
     ahead : bool
         Read in a thread what will be needed next.
+    keep : bool or None
+        Whether chunks should stay in the cache; None: if they are few.
     """
 
     def __init__(
         self, source: Source, plan: Plan, fields: Sequence[Field], kept: dict[Any, Loaded],
-        memory: Memory, first: int, ahead: bool,
+        memory: Memory, first: int, ahead: bool, keep: bool | None,
     ) -> None:  # fmt: skip
         self._source = source
         self._plan = plan
@@ -63,6 +65,7 @@ class Windows:
         self._memory = memory
         self._first = first
         self._ahead = ahead
+        self._keep_chunks = keep
         self._pool: Pool | None = None
         # A store that takes its time is asked for all fields at once.
         others = min(len(fields), AT_ONCE) - 1 if source.concurrency > 8 else 0
@@ -192,7 +195,7 @@ class Windows:
             broken: Broken = {}
             room = column[start : start + len(rows)]
             out = room if isinstance(room, np.ndarray) else None
-            found = read_column(self._source, one, rows, broken, out)
+            found = read_column(self._source, one, rows, broken, out, self._keep_chunks)
             if found is not out:
                 column[start : start + len(rows)] = found
             return broken
@@ -201,8 +204,9 @@ class Windows:
 
 
 def read_column(
-    source: Source, one: Field, rows: Numbers, broken: Broken, out: npt.NDArray[Any] | None = None
-) -> Column:
+    source: Source, one: Field, rows: Numbers, broken: Broken,
+    out: npt.NDArray[Any] | None = None, keep: bool | None = None,
+) -> Column:  # fmt: skip
     """Samples of a field as they are stored; what can't be read is noted as broken.
 
     Parameters
@@ -214,9 +218,11 @@ def read_column(
         What kept rows from being read, by place among them and name of the field.
     out : ndarray, optional
         Where to put rows of an array.
+    keep : bool, optional
+        Whether chunks should stay in the cache; by default if they are few.
     """
     try:
-        return source.load(one.name, rows, out)
+        return source.load(one.name, rows, out, keep)
     except (DamagedError, SampleError) as error:
         if len(rows) < 2:
             if not len(rows):
