@@ -349,6 +349,7 @@ def test_memory_is_bounded_by_the_window(small_cache, shuffle):
     ds = numbered(rows, (nbytes // 2,))
     window = 256  # 1 MiB of 8
     loader = ds.batches(16, shuffle=shuffle, window=window, prefetch=1)
+    assert threads_are_gone()  # those of other loops, whose memory would count
     tracemalloc.start()
     try:
         count = sum(len(batch["x"]) for batch in loader)
