@@ -72,9 +72,9 @@ def test_a_batch_is_read_at_once(ds, monkeypatch):
     asked = []
     load = type(source).load
 
-    def noted(self, name, rows, out=None):
+    def noted(self, name, rows, *options):
         asked.append((name, rows.tolist()))
-        return load(self, name, rows, out)
+        return load(self, name, rows, *options)
 
     monkeypatch.setattr(type(source), "load", noted)
     (batch,) = DataLoader(data, batch_sampler=[[30, 2, 30, 9]])
