@@ -14,7 +14,7 @@ FRAMEWORKS ?=
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test test-slow lint types docs test-frameworks bench clean distclean
+.PHONY: help demo test test-slow lint types docs test-frameworks install bench clean distclean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-16s %s\n", $$1, $$2}' Makefile
@@ -59,6 +59,11 @@ endif
 	done; \
 	[ "$$ran" ] || echo "no framework test ran: make test-frameworks FRAMEWORKS=torch,jax installs the frameworks first"; \
 	[ -z "$$failed" ] || { echo "failed:$$failed"; exit 1; }
+
+install: | $(BIN)/python  ## What all targets need, in one go: quicker than one by one
+	@echo "==> installing hubzarr[dev,docs,demo]"
+	@$(PIP) -e '.[dev,docs,demo]'
+	@mkdir -p $(STAMPS) && touch $(STAMPS)/test $(STAMPS)/dev $(STAMPS)/docs
 
 bench: $(STAMPS)/test  ## Measure this machine; the numbers of docs/benchmarks.md
 	@$(BIN)/python benchmarks/run.py $(ARGS)
