@@ -165,9 +165,13 @@ class CellStore:
         reuse = self.codec.compressed
         if not (keep and self.worth_keeping):
             return self._decoded(write_id, cell, self.codec.view, reuse)
-        value = self.cache.new(self.cell_shape, self.dtype)
-        self._decoded(write_id, cell, lambda data: self.codec.decode_into(data, value), reuse)
+        value = self._decoded(write_id, cell, self._decode_for_cache, reuse)
         self.cache.put(key, value)
+        return value
+
+    def _decode_for_cache(self, data: Buffer) -> Array:
+        value = self.cache.new(self.cell_shape, self.dtype)
+        self.codec.decode_into(data, value)
         return value
 
     def remember(self, write_id: int, cell: Cell, value: Array) -> None:
